@@ -1,0 +1,71 @@
+"""Clone dates and the instants they stand for.
+
+Belongs here: pure arithmetic on dates, zones and instants. Does not belong here: reading the clock; ``now`` is an argument.
+
+A clone date ``D`` names one midnight: ``cutoff(D)`` is D at the configured time of day in the configured zone, as an aware UTC
+instant. Where daylight saving skips that local time, it is the first instant after the gap; where it comes twice, the first.
+"""
+
+import dataclasses
+import datetime as dt
+import re
+import zoneinfo
+
+from history_assets.errors import UsageError
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def parse_date(text: str) -> dt.date:
+    """Return the clone date that a text such as ``2026-11-22`` names; anything else is refused."""
+    try:
+        if _DATE.fullmatch(text):
+            return dt.date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise UsageError(f"found {text!r} where a clone date was expected: write it as YYYY-MM-DD, for example 2026-11-22")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutoff:
+    """The rule that turns a clone date into the instant it stands for."""
+
+    zone: zoneinfo.ZoneInfo
+    time: dt.time
+
+    def at(self, date: dt.date) -> dt.datetime:
+        """Return the instant of a clone date, aware and in UTC."""
+        local = dt.datetime.combine(date, self.time, tzinfo=self.zone)
+        instant = local.astimezone(dt.UTC)
+        if instant.astimezone(self.zone).replace(tzinfo=None) == local.replace(tzinfo=None):
+            return instant
+        return self._end_of_gap(local.replace(fold=1).astimezone(dt.UTC), instant)
+
+    def _end_of_gap(self, before: dt.datetime, after: dt.datetime) -> dt.datetime:
+        offset = before.astimezone(self.zone).utcoffset()
+        while after - before > dt.timedelta(seconds=1):
+            middle = (before + (after - before) / 2).replace(microsecond=0)
+            if middle.astimezone(self.zone).utcoffset() == offset:
+                before = middle
+            else:
+                after = middle
+        return after
+
+    def latest(self, now: dt.datetime) -> dt.date:
+        """Return the newest clone date whose cutoff is not after ``now`` (aware)."""
+        date = now.astimezone(self.zone).date() + dt.timedelta(days=1)
+        while self.at(date) > now:
+            date -= dt.timedelta(days=1)
+        return date
+
+    def check_past(self, date: dt.date, now: dt.datetime) -> None:
+        """Refuse a clone date that has not come yet."""
+        if self.at(date) > now:
+            raise UsageError(
+                f"found clone date {date}, whose cutoff {self.at(date):%Y-%m-%d %H:%M} UTC is in the future: "
+                f"the newest date that can be cloned is {self.latest(now)}"
+            )
+
+    def cron(self) -> str:
+        """Return the cron expression that fires at every cutoff, to be read in ``zone``."""
+        return f"{self.time.minute} {self.time.hour} * * *"

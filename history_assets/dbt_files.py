@@ -1,0 +1,167 @@
+"""The generated dbt project: an inventory in, sources and snapshots as YAML out, and the folder that holds them.
+
+Belongs here: rendering (pure), one atomic write, and the pointer to the project in force. Does not belong here: running dbt
+(``dbt_run``), or what the macros do.
+
+    dbt/<hash>/            a copy of the fixed project, generated/*.yml, inventory.json, target/manifest.json
+    dbt/current            the hash of the project in force; only ever points to one that dbt has parsed
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from history_assets.inventory import Inventory, Schema, Table
+from history_assets.naming import clone_key, encode, refusal, snapshot_name, table_name
+
+_OURS = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
+
+
+@dataclasses.dataclass(frozen=True)
+class DbtProject:
+    """A generated project that dbt has parsed."""
+
+    folder: Path
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest that dbt wrote when it parsed the project."""
+        return self.folder / "target" / "manifest.json"
+
+    @property
+    def inventory(self) -> Inventory:
+        """The inventory that the project was rendered from."""
+        return Inventory.load(self.folder / "inventory.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rendered:
+    """The text of a project's generated files by their relative path, and the tables that it had to leave out, with why."""
+
+    files: Mapping[str, str]
+    refused: Mapping[str, str]
+
+    @property
+    def hash(self) -> str:
+        """What names the project: the same for the same content."""
+        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def render(inventory: Inventory) -> Rendered:
+    """Return the project of an inventory: the fixed files, a source and a snapshot per table, and the inventory itself."""
+    refused = {}
+    kept = []
+    for schema in inventory.schemas:
+        reasons = {table.name: _refusal(schema.name, table) for table in schema.tables}
+        refused |= {table_name(schema.name, name): reason for name, reason in reasons.items() if reason}
+        kept.append(Schema(schema.name, tuple(table for table in schema.tables if not reasons[table.name])))
+    files = _fixed_files(_fixed_project())
+    files["versions.json"] = json.dumps({name: importlib.metadata.version(name) for name in ("dbt-core", "dbt-duckdb")})
+    files |= {f"generated/{encode(schema.name)}.yml": _schema_yaml(schema) for schema in kept}
+    files["inventory.json"] = Inventory(tuple(kept)).to_json()
+    return Rendered(files, refused)
+
+
+def write(rendered: Rendered, home: Path, parse: Callable[[Path], None]) -> DbtProject:
+    """Put a rendered project in force and return it; ``parse`` has dbt read it first, and raises when dbt refuses it.
+
+    A project that is there already is pointed to as it is. Nothing half-written is ever pointed to.
+    """
+    folder = home / "dbt" / rendered.hash
+    if not folder.is_dir():
+        unfinished = home / "dbt" / f".{uuid.uuid4()}"
+        try:
+            for name, content in rendered.files.items():
+                path = unfinished / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content, encoding="utf-8")
+            parse(unfinished)
+            if not folder.is_dir():
+                unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    _point(home, rendered.hash)
+    return DbtProject(folder)
+
+
+def current(home: Path) -> DbtProject | None:
+    """Return the project in force, or nothing before the first refresh."""
+    pointer = home / "dbt" / "current"
+    if not pointer.is_file():
+        return None
+    return DbtProject(home / "dbt" / pointer.read_text(encoding="utf-8").strip())
+
+
+def _point(home: Path, name: str) -> None:
+    pointer = home / "dbt" / "current"
+    unfinished = pointer.with_name(f".{uuid.uuid4()}")
+    unfinished.write_text(name + "\n", encoding="utf-8")
+    os.replace(unfinished, pointer)
+
+
+def _refusal(schema: str, table: Table) -> str | None:
+    if ours := sorted(_OURS & {column.name.lower() for column in table.columns}):
+        return f"it has a column {ours[0]}, which history tables use themselves: exclude the table or rename the column"
+    return refusal(schema, table.name)
+
+
+def _fixed_project() -> Path:
+    # Inside the package when installed from a wheel, beside it in a checkout.
+    package = Path(__file__).parent
+    return next(folder for folder in (package / "dbt_project", package.parent / "dbt_project") if folder.is_dir())
+
+
+def _fixed_files(folder: Path) -> dict[str, str]:
+    paths = sorted([*folder.glob("*.yml"), *folder.glob("macros/**/*.sql")])
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def _schema_yaml(schema: Schema) -> str:
+    name = encode(schema.name)
+    source = {
+        "name": name,
+        "schema": schema.name,
+        "description": f"Fivetran schema {schema.name}, in the clone of the night that is run.",
+        "tables": [
+            {
+                "name": encode(table.name),
+                "identifier": table.name,
+                "config": {"meta": {"dagster": {"asset_key": clone_key(schema.name)}}},
+            }
+            for table in schema.tables
+        ],
+    }
+    snapshots = [
+        {
+            "name": snapshot_name(schema.name, table.name),
+            "relation": f"source('{name}', '{encode(table.name)}')",
+            "description": f"Every version of each row of {table_name(schema.name, table.name)}; {_key_text(table)}.",
+            "config": {
+                "schema": schema.name,
+                "alias": table.name,
+                "meta": {"schema": schema.name, "table": table.name},
+            },
+        }
+        for table in schema.tables
+    ]
+    data = {"version": 2, "sources": [source], "snapshots": snapshots}
+    return cast(str, yaml.dump(data, allow_unicode=True, sort_keys=False, Dumper=_Dumper))
+
+
+def _key_text(table: Table) -> str:
+    columns = ", ".join(table.key)
+    return "the whole row is its key" if table.key_source == "whole row" else f"key {columns} ({table.key_source})"
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # an anchor shared between tables is harder to read than its repetition
+        return True

@@ -1,0 +1,104 @@
+"""Running dbt: parsing a generated project, and folding nights in a process of its own.
+
+Belongs here: both ends of the child process that runs dbt, and nothing of what dbt does there. Does not belong here: choosing
+what to fold (``snapshots``), or reading what came of it (the ledger).
+
+dbt keeps a DuckDB file open for as long as its process lives, hence a child. One child folds several nights with one loaded
+manifest: the macros read each night from the environment while they execute.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from history_assets.errors import ProjectError
+from history_assets.settings import RUN_VARIABLE, Settings
+
+_SAID = 2000
+"""Characters of dbt's own output that an error repeats."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Night:
+    """One dbt invocation: what the macros are told, and the snapshots to run."""
+
+    run: Mapping[str, Any]
+    select: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class NightResult:
+    """What became of a night: an error per snapshot that failed, and one for the whole where dbt did not get that far."""
+
+    failed: Mapping[str, str]
+    error: str | None
+
+
+def parse(project: Path, settings: Settings) -> None:
+    """Have dbt parse a project folder, leaving its manifest in ``target``; raises ProjectError with what dbt said."""
+    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", *_folders(project, project / "target")]
+    done = subprocess.run(command, cwd=project, env=_environment(settings), capture_output=True, text=True, check=False)  # noqa: S603 - own arguments
+    if done.returncode != 0:
+        raise ProjectError(f"dbt refused the project generated in {project.parent}: {(done.stdout + done.stderr)[-_SAID:].strip()}")
+
+
+def fold(project: Path, nights: Sequence[Night], settings: Settings) -> list[NightResult]:
+    """Fold nights in the order given, in a child process; one result per night, and its output on this process's own.
+
+    Raises ProjectError when the child dies; what it had committed by then is in the ledger.
+    """
+    with tempfile.TemporaryDirectory(prefix="history_assets_") as folder:
+        request, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
+        request.write_text(json.dumps({"project": str(project), "nights": [dataclasses.asdict(night) for night in nights]}))
+        command = [sys.executable, "-m", "history_assets.dbt_run", str(request), str(answer)]
+        done = subprocess.run(command, env=_environment(settings), check=False)  # noqa: S603 - own arguments
+        if done.returncode != 0 or not answer.is_file():
+            raise ProjectError(f"dbt's process ended with {done.returncode}, expected 0: see its output above and run again")
+        return [NightResult(**each) for each in json.loads(answer.read_text())]
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    own = {"HISTORY_HOME": str(settings.home), "HISTORY_THREADS": str(settings.threads), "DO_NOT_TRACK": "1"}
+    return {name: value for name, value in os.environ.items() if name != RUN_VARIABLE} | own
+
+
+def _folders(project: Path, target: Path) -> list[str]:
+    return ["--project-dir", str(project), "--profiles-dir", str(project), "--target-path", str(target), "--log-level-file", "none"]
+
+
+def _child(request: Path, answer: Path) -> None:
+    asked = json.loads(request.read_text())
+    project, target = Path(asked["project"]), request.parent / "target"
+    target.mkdir()
+    # Two runs may share a project, so each writes into a folder of its own, starting from the saved parse.
+    shutil.copy2(project / "target" / "partial_parse.msgpack", target)
+    folders = _folders(project, target)
+
+    from dbt.cli.main import dbtRunner
+
+    parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
+    if not parsed.success:
+        raise SystemExit(f"dbt could not load the project in {project}: {parsed.exception}")
+    runner = dbtRunner(manifest=parsed.result)
+    results = [_fold_night(runner, night, folders) for night in asked["nights"]]
+    answer.write_text(json.dumps([dataclasses.asdict(result) for result in results]))
+
+
+def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:
+    os.environ[RUN_VARIABLE] = json.dumps(night["run"])
+    # The cache is of no use: the macros look at the one table that they fold.
+    done = runner.invoke(["snapshot", "--no-populate-cache", "--select", *night["select"], *folders])
+    nodes = getattr(done.result, "results", None) or []
+    failed = {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")}
+    return NightResult(failed, str(done.exception) if done.exception else None)
+
+
+if __name__ == "__main__":
+    _child(Path(sys.argv[1]), Path(sys.argv[2]))

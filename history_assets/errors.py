@@ -1,0 +1,33 @@
+"""What can go wrong, one class each.
+
+Belongs here: the exceptions that a person may see. Every message is one line that says what was found, what was expected
+and what to do. Does not belong here: catching, printing or exit codes (``cli.py``).
+"""
+
+
+class HistoryError(Exception):
+    """Base of every error that this project raises on purpose; its text is fit to be shown as it is."""
+
+
+class SettingsError(HistoryError):
+    """A setting is unknown, malformed, or contradicts what the history was built with."""
+
+
+class UsageError(HistoryError):
+    """What was asked for makes no sense: a bad date, a schema or table that does not exist."""
+
+
+class WarehouseError(HistoryError):
+    """The warehouse is missing, locked, or answered with something that cannot be used."""
+
+
+class CloneError(HistoryError):
+    """A schema could not be cloned for a date; nothing of the attempt is left behind."""
+
+
+class ProjectError(HistoryError):
+    """The generated dbt project is missing, or dbt refused it."""
+
+
+class HistoryMissing(HistoryError):
+    """The history does not hold what was asked for: no such table, or the date was never applied."""

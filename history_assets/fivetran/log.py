@@ -1,0 +1,63 @@
+"""Syncs as the Fivetran Platform Connector logs them.
+
+Belongs here: turning logged events into syncs per schema. Does not belong here: SQL (``warehouse/``), decisions (``syncs``).
+"""
+
+import collections
+import json
+from collections.abc import Iterable
+
+from history_assets.fivetran.syncs import Sync
+from history_assets.warehouse.base import SyncEvent
+
+
+def syncs_of(schema: str, events: Iterable[SyncEvent]) -> list[Sync] | None:
+    """Return the syncs of the connections that fill a schema, oldest first; nothing where the log knows of no such connection.
+
+    A connection fills the schemas that its writes name, the schema of its own name (``schema`` or ``schema.table``), and, where
+    neither settles it, those that its name is the longest prefix of (database connectors: ``prefix_schema``).
+    """
+    by_connection = collections.defaultdict[str, list[SyncEvent]](list)
+    for event in events:
+        by_connection[event.connection].append(event)
+    filling = [each for each in by_connection.values() if _names(schema, each)] or _by_prefix(schema, list(by_connection.values()))
+    if not filling:
+        return None
+    return sorted((sync for each in filling for sync in _pair(each)), key=lambda sync: sync.started)
+
+
+def _names(schema: str, events: list[SyncEvent]) -> bool:
+    return events[0].name.split(".")[0] == schema or any(_written(event) == schema for event in events)
+
+
+def _by_prefix(schema: str, connections: list[list[SyncEvent]]) -> list[list[SyncEvent]]:
+    fitting = [each for each in connections if schema.startswith(each[0].name + "_")]
+    longest = max((len(each[0].name) for each in fitting), default=0)
+    return [each for each in fitting if len(each[0].name) == longest]
+
+
+def _written(event: SyncEvent) -> str | None:
+    return _field(event, "schema") if event.event == "records_modified" else None
+
+
+def _field(event: SyncEvent, name: str) -> str | None:
+    try:
+        data = json.loads(event.data or "{}")
+    except ValueError:  # message_data is free text for some events
+        return None
+    return data.get(name) if isinstance(data, dict) else None
+
+
+def _pair(events: list[SyncEvent]) -> Iterable[Sync]:
+    running: SyncEvent | None = None
+    for event in sorted(events, key=lambda event: event.at):
+        if event.event == "sync_start":
+            if running:  # its end was never logged; the next sync shows that it is over, not that it went well
+                yield Sync(running.name, running.at, event.at, succeeded=False)
+            running = event
+        elif event.event == "sync_end" and running:
+            # Older logs end a sync without a status.
+            yield Sync(running.name, running.at, event.at, _field(event, "status") in (None, "SUCCESSFUL"))
+            running = None
+    if running:
+        yield Sync(running.name, running.at, None, succeeded=False)

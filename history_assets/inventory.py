@@ -1,0 +1,134 @@
+"""What there is to clone: schemas, their tables, columns and keys, as values, to and from a file.
+
+Belongs here: the value objects, the rule that picks a key, the rule that says which schemas are Fivetran's. Does not belong
+here: reading a warehouse (``warehouse/``).
+"""
+
+import dataclasses
+import enum
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from history_assets.naming import table_name
+
+SYNCED = "_fivetran_synced"
+"""When Fivetran last wrote the row; on every Fivetran table, moved by every re-sync, so never compared."""
+
+SURROGATE = "_fivetran_id"
+"""Fivetran's own surrogate key, on tables whose source declares none."""
+
+_FIVETRANS_OWN = re.compile(r"fivetran_(metadata|log)(_.*)?|fivetran_testing_schema_.*|fivetran_.*_staging|.+_stg_.+", re.IGNORECASE)
+
+
+class KeySource(enum.StrEnum):
+    """Where a table's key comes from, best first."""
+
+    DECLARED = "declared"
+    CONFIGURED = "configured"
+    SURROGATE = "fivetran_id"
+    WHOLE_ROW = "whole row"
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column; ``position`` counts from 1, ``type`` is the warehouse's own name for it."""
+
+    name: str
+    type: str
+    position: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A base table with its columns in order and its key in the key's own order."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    key_source: KeySource
+
+    def column(self, name: str) -> Column | None:
+        """Return the column of that name, in whatever case, or nothing."""
+        return next((column for column in self.columns if column.name.lower() == name.lower()), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """A Fivetran landing schema with its base tables, in the order of their names."""
+
+    name: str
+    tables: tuple[Table, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inventory:
+    """Every schema that is to be cloned, in the order of their names."""
+
+    schemas: tuple[Schema, ...]
+
+    def schema(self, name: str) -> Schema | None:
+        """Return the schema of that name, or nothing."""
+        return next((schema for schema in self.schemas if schema.name == name), None)
+
+    def tables(self) -> list[tuple[str, Table]]:
+        """Return every table with the name of its schema."""
+        return [(schema.name, table) for schema in self.schemas for table in schema.tables]
+
+    def merged(self, other: Self) -> Self:
+        """Return this inventory plus the schemas and tables that only ``other`` has; what both have is taken from this one."""
+        names = sorted({schema.name for schema in (*self.schemas, *other.schemas)})
+        return dataclasses.replace(self, schemas=tuple(_merged(name, self.schema(name), other.schema(name)) for name in names))
+
+    def to_json(self) -> str:
+        """Return the inventory as JSON text, the same for the same inventory."""
+        return json.dumps(dataclasses.asdict(self)["schemas"], indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the inventory that ``to_json`` wrote."""
+        return cls(tuple(_schema(each) for each in json.loads(text)))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Return the inventory saved in a file."""
+        return cls.from_json(path.read_text(encoding="utf-8"))
+
+
+def is_fivetrans_own(schema: str) -> bool:
+    """Say whether a schema is Fivetran's own: its logs, its test schemas, its staging and its quickstart models."""
+    return _FIVETRANS_OWN.fullmatch(schema) is not None
+
+
+def make_table(
+    schema: str, name: str, columns: Sequence[Column], declared: Sequence[str], configured: Mapping[str, Sequence[str]]
+) -> Table:
+    """Return a table with its key: the declared one, else the configured one, else ``_fivetran_id``, else the whole row.
+
+    ``configured`` maps ``schema.table`` to the columns of its key.
+    """
+    ordered = tuple(sorted(columns, key=lambda column: column.position))
+    table = Table(name, ordered, tuple(column.name for column in ordered), KeySource.WHOLE_ROW)
+    if declared:
+        return dataclasses.replace(table, key=tuple(declared), key_source=KeySource.DECLARED)
+    if override := configured.get(table_name(schema, name)):
+        return dataclasses.replace(table, key=tuple(override), key_source=KeySource.CONFIGURED)
+    if surrogate := table.column(SURROGATE):
+        return dataclasses.replace(table, key=(surrogate.name,), key_source=KeySource.SURROGATE)
+    return table
+
+
+def _merged(name: str, ours: Schema | None, theirs: Schema | None) -> Schema:
+    tables = {table.name: table for schema in (theirs, ours) if schema for table in schema.tables}
+    return Schema(name, tuple(tables[table] for table in sorted(tables)))
+
+
+def _schema(data: Mapping[str, Any]) -> Schema:
+    return Schema(data["name"], tuple(_table(each) for each in data["tables"]))
+
+
+def _table(data: Mapping[str, Any]) -> Table:
+    columns = tuple(Column(**column) for column in data["columns"])
+    return Table(data["name"], columns, tuple(data["key"]), KeySource(data["key_source"]))

@@ -1,0 +1,130 @@
+"""The one place that reads the environment: variables in, one frozen ``Settings`` out.
+
+Belongs here: which settings there are, what they mean, and the refusal of every unknown or malformed one by name. Does not
+belong here: anything that acts on a setting, or touches a disk, a network or Dagster.
+"""
+
+import datetime as dt
+import difflib
+import fnmatch
+import os
+import zoneinfo
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic_settings
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from history_assets.dates import Cutoff
+from history_assets.errors import SettingsError
+
+PREFIX = "HISTORY_"
+RUN_VARIABLE = "HISTORY_RUN"
+"""Carries a run's clones to the macros of a dbt process; set by this project, never by a person."""
+
+NOT_YET = {
+    "HISTORY_RAW_DATABASE": "it belongs to the Snowflake engine",
+    "HISTORY_CLONE_DATABASE": "it belongs to the Snowflake engine",
+    "HISTORY_DATABASE": "it belongs to the Snowflake engine",
+    "HISTORY_CLONE_RETENTION_DAYS": "clones are kept until somebody deletes them",
+}
+"""Settings of the design that are not built yet: refused with the reason, rather than accepted and ignored."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured, each from the environment variable ``HISTORY_`` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    engine: Literal["duckdb"] = Field("duckdb", description="The warehouse: duckdb (embedded).")
+    home: Path = Field(Path(".history"), description="Folder of everything that is kept: raw, clones, history, generated dbt.")
+    timezone: zoneinfo.ZoneInfo = Field(
+        zoneinfo.ZoneInfo("UTC"), description="Zone in which a clone date begins, an IANA name such as Europe/Zurich."
+    )
+    cutoff: dt.time = Field(dt.time(0, 0), description="Local time of day, HH:MM, at which a clone date is cut off.")
+    include: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",), description="Schemas to take, as comma-separated shell patterns."
+    )
+    exclude: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Schemas to leave out, as comma-separated shell patterns; wins over HISTORY_INCLUDE."
+    )
+    keys: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description='Keys of tables that declare none, as JSON: {"schema.table": ["column", ...]}.',
+    )
+    threads: int = Field(4, ge=1, le=64, description="Schemas cloned, and tables folded, at the same time.")
+    lock_timeout: float = Field(
+        60, gt=0, le=3600, description="Seconds to wait for a DuckDB file that another process is writing."
+    )
+    webserver: str | None = Field(
+        None, pattern=r"^[^:/]+:\d+$", description="host:port of the Dagster webserver that is told to reload after a refresh."
+    )
+
+    @field_validator("cutoff", mode="before")
+    @classmethod
+    def _minutes(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return dt.datetime.strptime(value, "%H:%M").time()  # noqa: DTZ007 - a time of day has no zone of its own
+        return value
+
+    @field_validator("timezone", mode="before")
+    @classmethod
+    def _zone(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                return zoneinfo.ZoneInfo(value)
+            except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+                raise ValueError("no such time zone; expected an IANA name such as Europe/Zurich") from error
+        return value
+
+    @field_validator("include", "exclude", mode="before")
+    @classmethod
+    def _patterns(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        # Child processes run in other folders.
+        return value.expanduser().absolute()
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Return the settings of the environment; raises SettingsError naming each variable that is unknown or malformed."""
+        known = {PREFIX + name.upper() for name in cls.model_fields}
+        given = {name for name in os.environ if name.startswith(PREFIX) and name != RUN_VARIABLE}
+        if unknown := sorted(given - known):
+            raise SettingsError("; ".join(_unknown(name, sorted(known)) for name in unknown))
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError("; ".join(_malformed(detail) for detail in error.errors())) from None
+        except pydantic_settings.SettingsError as error:
+            raise SettingsError(f"found a value that is no JSON ({error}): expected what the README shows") from None
+
+    def cutoffs(self) -> Cutoff:
+        """Return the rule that turns a clone date into its instant."""
+        return Cutoff(self.timezone, self.cutoff)
+
+    def selects(self, schema: str) -> bool:
+        """Say whether the include and exclude patterns let a schema in."""
+        return _matches(schema, self.include) and not _matches(schema, self.exclude)
+
+
+def _matches(schema: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(schema.lower(), pattern.lower()) for pattern in patterns)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    if name in NOT_YET:
+        return f"found {name}, which this version cannot honour ({NOT_YET[name]}): unset it"
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"found the unknown setting {name}: " + (f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}")
+
+
+def _malformed(detail: Any) -> str:
+    name = PREFIX + str(detail["loc"][0]).upper()
+    return f"found {name}={os.environ.get(name, '')!r}: {detail['msg'].removeprefix('Value error, ')}"

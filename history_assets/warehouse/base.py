@@ -1,0 +1,153 @@
+"""The one interface through which everything else sees a warehouse, and the values that cross it.
+
+Belongs here: what every engine can do. Does not belong here: any SQL, any engine's name, any decision about nights.
+"""
+
+import abc
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from history_assets.errors import UsageError
+from history_assets.inventory import Column, Inventory, Schema, is_fivetrans_own
+from history_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LEDGER_SCHEMA = "_history_assets"
+"""Schema of this project's own tables, in the history database and in each clone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Clone:
+    """One schema's clone of one date; ``location`` is the engine's own address of it."""
+
+    schema: str
+    date: dt.date
+    clone_id: str
+    cutoff: dt.datetime
+    quiet_point: dt.datetime
+    tables: int
+    rows: int
+    bytes: int
+    location: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Applied:
+    """One row of the ledger: a table's clone of a date, as it was folded into the history; instants are aware UTC."""
+
+    schema: str
+    table: str
+    date: dt.date
+    clone_id: str
+    cutoff: dt.datetime
+    quiet_point: dt.datetime
+    rows: int
+    opened: int
+    closed: int
+    columns: tuple[Column, ...]
+    status: str
+    time_zone: str
+    cutoff_time: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SyncEvent:
+    """A start or an end of a sync, or a write into a schema, as the Platform Connector logged it; ``at`` is aware UTC."""
+
+    connection: str
+    name: str
+    at: dt.datetime
+    event: str
+    sync: str | None
+    data: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How a history differs from a clone: rows that only one of them has, and a few of these."""
+
+    only_history: int
+    only_clone: int
+    examples: tuple[tuple[Any, ...], ...]
+
+
+class Warehouse(abc.ABC):
+    """A warehouse with its raw, clone and history databases."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @abc.abstractmethod
+    def landing_schemas(self) -> list[str]:
+        """Return the names of all schemas in raw; raises WarehouseError when there is no raw database."""
+
+    @abc.abstractmethod
+    def read_schema(self, schema: str) -> Schema:
+        """Return a raw schema's base tables, in a constant number of statements."""
+
+    @abc.abstractmethod
+    def clone(
+        self,
+        schema: str,
+        date: dt.date,
+        settle: Callable[[], dt.datetime | None],
+        *,
+        replace: bool = False,
+    ) -> Clone:
+        """Make a schema's clone of a date, complete or not at all, and return it.
+
+        A clone that exists is kept, unless ``replace``. ``settle`` is called when nothing can be written any more, just before
+        copying: it returns the instant to clone, nothing where the sync log knows nothing of the schema, or raises CloneError.
+        """
+
+    @abc.abstractmethod
+    def find_clone(self, schema: str, date: dt.date) -> Clone | None:
+        """Return a schema's clone of a date, or nothing."""
+
+    @abc.abstractmethod
+    def read_clone(self, clone: Clone) -> Schema:
+        """Return the tables that a clone holds."""
+
+    @abc.abstractmethod
+    def clone_dates(self) -> dict[str, list[dt.date]]:
+        """Return the dates of every schema's clones, ascending."""
+
+    @abc.abstractmethod
+    def sync_events(self) -> list[SyncEvent]:
+        """Return what the Fivetran Platform Connector logged, oldest first; nothing where it does not load into this raw."""
+
+    @abc.abstractmethod
+    def ledger(self, schemas: Collection[str] | None = None, date: dt.date | None = None) -> list[Applied]:
+        """Return the ledger, ordered by schema, table and date."""
+
+    @abc.abstractmethod
+    def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
+        """Return a table as it was at an applied date: that day's columns, typed as they were.
+
+        Rows that Fivetran marks as deleted are left out unless ``deleted``.
+        """
+
+    @abc.abstractmethod
+    def differences(self, clone: Clone, applied: Sequence[Applied]) -> list[Difference]:
+        """Compare the history as of each applied row's date with the clone it was folded from, as multisets of whole rows."""
+
+    def is_source(self, schema: Schema) -> bool:
+        """Say whether a raw schema is one to clone: filled by Fivetran, not Fivetran's own, and let in by the settings."""
+        return any(table.column("_fivetran_synced") for table in schema.tables)
+
+    def inventory(self, only: Collection[str] | None = None) -> Inventory:
+        """Return every schema to clone, or those named in ``only``; raises UsageError for one that is not there."""
+        names = [name for name in self.landing_schemas() if not is_fivetrans_own(name) and self.settings.selects(name)]
+        if missing := sorted(set(only or ()) - set(names)):
+            raise UsageError(f"found no schema {', '.join(missing)} to clone: expected one of {', '.join(names) or 'none'}")
+        wanted = [name for name in names if only is None or name in only]
+        with ThreadPoolExecutor(self.settings.threads) as pool:
+            schemas = [schema for schema in pool.map(self.read_schema, wanted) if self.is_source(schema)]
+        if empty := sorted(set(only or ()) - {schema.name for schema in schemas}):
+            raise UsageError(f"found no table with _fivetran_synced in {', '.join(empty)}: expected a schema that Fivetran fills")
+        return Inventory(tuple(schemas))

@@ -1,0 +1,277 @@
+"""The embedded engine: a DuckDB file per Fivetran schema, per clone, and one for the history.
+
+Belongs here: where files lie under ``HISTORY_HOME`` and the SQL that reads them. Does not belong here: writing history, which
+is dbt's (``dbt_project/macros``); opening files (``duckdb_files``).
+
+    raw/<schema>.duckdb               tables in ``main``
+    clones/<schema>/<date>.duckdb     a copy of it, frozen; says of itself what it is in ``_history_assets.clone``
+    history.duckdb                    a schema per Fivetran schema, and ``_history_assets.applied``, the ledger
+"""
+
+import collections
+import contextlib
+import datetime as dt
+import json
+import os
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from history_assets.errors import CloneError, WarehouseError
+from history_assets.inventory import SYNCED, Column, Schema
+from history_assets.naming import quote, quote_literal
+from history_assets.settings import Settings
+from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Clone, Difference, SyncEvent, Warehouse
+from history_assets.warehouse.duckdb_files import connect, read_tables
+from history_assets.warehouse.files import copy_file, sync_folder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SUFFIX = ".duckdb"
+_LOGS = ("fivetran_metadata", "fivetran_log")
+_CLONE_TABLE = f"{quote(LEDGER_SCHEMA)}.clone"
+_RESERVED = {"information_schema", "pg_catalog", "main", "temp", "system", LEDGER_SCHEMA}
+_EXAMPLES = 5
+
+
+class DuckDBWarehouse(Warehouse):
+    """Raw, clones and history as DuckDB files under one folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.raw = settings.home / "raw"
+        self.clones = settings.home / "clones"
+        self.history = settings.home / "history.duckdb"
+
+    def landing_schemas(self) -> list[str]:
+        if not self.raw.is_dir():
+            raise WarehouseError(
+                f"found no folder {self.raw}: expected one DuckDB file per Fivetran schema in it; "
+                "set HISTORY_HOME, or try `history-assets demo`"
+            )
+        names = sorted(path.name.removesuffix(_SUFFIX) for path in self.raw.glob(f"*{_SUFFIX}"))
+        self._check_names(names)
+        return names
+
+    def read_schema(self, schema: str) -> Schema:
+        with self._open(self.raw / f"{schema}{_SUFFIX}", read_only=True) as connection:
+            return read_tables(connection, schema, self.settings.keys)
+
+    def clone(
+        self, schema: str, date: dt.date, settle: Callable[[], dt.datetime | None], *, replace: bool = False
+    ) -> Clone:
+        if not replace and (kept := self.find_clone(schema, date)):
+            return kept
+        cutoff = self.settings.cutoffs().at(date)
+        source, target = self.raw / f"{schema}{_SUFFIX}", self._clone_path(schema, date)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not source.is_file():
+            raise CloneError(f"cannot clone {schema}, because {source} is not there: expected the DuckDB file that it lands in")
+        with self._open(source, read_only=False) as raw:  # held open to the end: nobody else can write meanwhile
+            for leftover in target.parent.glob(f".{date}.*"):
+                leftover.unlink()
+            written = _last_written(source)
+            quiet_point = settle() or _quiet_by_file(schema, cutoff, written)
+            tables = read_tables(raw, schema, self.settings.keys)
+            raw.execute("checkpoint")
+            made = target.parent / f".{date}.{uuid.uuid4()}"
+            try:
+                copy_file(source, made)
+                os.utime(source, (written, written))  # a checkpoint is no sync
+                made.chmod(0o600)
+                clone = self._describe(made, schema, date, cutoff, quiet_point, tables)
+                made.chmod(0o444)
+                made.replace(target)
+                sync_folder(target.parent)
+            except BaseException:
+                made.unlink(missing_ok=True)
+                made.with_name(f"{made.name}.wal").unlink(missing_ok=True)
+                raise
+        return clone
+
+    def find_clone(self, schema: str, date: dt.date) -> Clone | None:
+        path = self._clone_path(schema, date)
+        if not path.is_file():
+            return None
+        with self._open(path, read_only=True) as connection:
+            row = connection.execute(
+                f"select clone_id, cutoff, quiet_point, tables, row_count, size_bytes from {_CLONE_TABLE}"
+            ).fetchone()
+        if row is None:
+            raise WarehouseError(f"found {path} without the row that says which clone it is: delete it and clone {date} again")
+        return Clone(schema, date, row[0], _utc(row[1]), _utc(row[2]), *row[3:], location=str(path))
+
+    def read_clone(self, clone: Clone) -> Schema:
+        with self._open(Path(clone.location), read_only=True) as connection:
+            return read_tables(connection, clone.schema, self.settings.keys)
+
+    def clone_dates(self) -> dict[str, list[dt.date]]:
+        found = collections.defaultdict[str, list[dt.date]](list)
+        for path in sorted(self.clones.glob(f"*/*{_SUFFIX}")):
+            if not path.name.startswith("."):
+                found[path.parent.name].append(dt.date.fromisoformat(path.name.removesuffix(_SUFFIX)))
+        return dict(found)
+
+    def sync_events(self) -> list[SyncEvent]:
+        return [event for log in _LOGS if (self.raw / f"{log}{_SUFFIX}").is_file() for event in self._events(log)]
+
+    def ledger(self, schemas: Collection[str] | None = None, date: dt.date | None = None) -> list[Applied]:
+        if not self.history.is_file():
+            return []
+        with self._open(self.history, read_only=True) as connection:
+            if not _exists(connection, LEDGER_SCHEMA, "applied"):
+                return []
+            rows = connection.execute(
+                "select schema_name, table_name, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, columns, "
+                f"status, time_zone, cutoff_time from {quote(LEDGER_SCHEMA)}.applied "
+                "where ($1 is null or list_contains($1, schema_name)) and ($2 is null or clone_date = $2) order by 1, 2, 3",
+                [None if schemas is None else list(schemas), date],
+            ).fetchall()
+        return [_applied(row) for row in rows]
+
+    def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
+        with self._open(self.history, read_only=True) as connection:
+            return connection.execute(_as_of(applied, deleted=deleted), [_naive(applied.cutoff)]).to_arrow_table()
+
+    def differences(self, clone: Clone, applied: Sequence[Applied]) -> list[Difference]:
+        with self._open(self.history, read_only=True) as connection:
+            connection.execute(f"attach {quote_literal(clone.location)} as clone (read_only)")
+            return [_difference(connection, each) for each in applied]
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        folded = collections.Counter(name.lower() for name in names)
+        for name in names:
+            if name.lower() in _RESERVED:
+                raise WarehouseError(f"found a schema named {name}, which DuckDB or this project needs itself: rename its file")
+            if folded[name.lower()] > 1:
+                raise WarehouseError(f"found schemas that differ from {name} in case only, which DuckDB takes for one: rename one")
+
+    def _clone_path(self, schema: str, date: dt.date) -> Path:
+        return self.clones / schema / f"{date}{_SUFFIX}"
+
+    @contextlib.contextmanager
+    def _open(self, path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        with connect(path, read_only=read_only, timeout=self.settings.lock_timeout) as connection:
+            yield connection
+
+    def _describe(
+        self, path: Path, schema: str, date: dt.date, cutoff: dt.datetime, quiet_point: dt.datetime, expected: Schema
+    ) -> Clone:
+        with self._open(path, read_only=False) as connection:
+            found = read_tables(connection, schema, self.settings.keys)
+            if found != expected:
+                raise CloneError(f"found {_count(found)} in the clone of {schema}, expected {_count(expected)}: clone {date} again")
+            rows = sum(_rows(connection, [table.name for table in found.tables]))
+            size = path.stat().st_size
+            clone = Clone(
+                schema, date, str(uuid.uuid4()), cutoff, quiet_point, len(found.tables), rows, size, str(self._clone_path(schema, date))
+            )
+            connection.execute(f"create schema if not exists {quote(LEDGER_SCHEMA)}")
+            connection.execute(
+                f"create or replace table {_CLONE_TABLE} (schema_name varchar, clone_date date, clone_id varchar, "
+                "cutoff timestamp, quiet_point timestamp, tables bigint, row_count bigint, size_bytes bigint)"
+            )
+            connection.execute(
+                f"insert into {_CLONE_TABLE} values (?, ?, ?, ?, ?, ?, ?, ?)",
+                [schema, date, clone.clone_id, _naive(cutoff), _naive(quiet_point), clone.tables, rows, size],
+            )
+            connection.execute("checkpoint")
+        return clone
+
+    def _events(self, log: str) -> Iterator[SyncEvent]:
+        with self._open(self.raw / f"{log}{_SUFFIX}", read_only=True) as connection:
+            tables = {table.name.lower(): table for table in read_tables(connection, log, {}).tables}
+            # Accounts from before 2023 say connector where newer ones say connection.
+            word = "connection" if "connection" in tables else "connector"
+            if "log" not in tables or word not in tables:
+                return
+            identity = f"{word}_id" if tables["log"].column(f"{word}_id") else "connector_id"
+            sync = "sync_id" if tables["log"].column("sync_id") else "null"
+            rows = connection.execute(
+                f"select l.{identity}, c.{word}_name, epoch_us(l.time_stamp), l.message_event, {sync}, l.message_data "
+                f"from log l join {word} c on c.{word}_id = l.{identity} "
+                "where l.message_event in ('sync_start', 'sync_end', 'records_modified') order by l.time_stamp"
+            ).fetchall()
+        for connection_id, name, micros, event, sync_id, data in rows:
+            yield SyncEvent(connection_id, name, _EPOCH + dt.timedelta(microseconds=micros), event, sync_id, data)
+
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def _last_written(source: Path) -> float:
+    wal = source.with_name(f"{source.name}.wal")
+    return max(path.stat().st_mtime for path in (source, wal) if path.is_file())
+
+
+def _quiet_by_file(schema: str, cutoff: dt.datetime, written: float) -> dt.datetime:
+    moment = dt.datetime.fromtimestamp(written, dt.UTC)
+    if moment > cutoff:
+        raise CloneError(
+            f"cannot clone {schema} as it was at {cutoff:%Y-%m-%d %H:%M} UTC, because its file was written at "
+            f"{moment:%Y-%m-%d %H:%M:%S} UTC, no sync log says by what, and this engine cannot reach back in time: clone the next date"
+        )
+    return cutoff
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> Iterator[int]:
+    for name in tables:
+        (rows,) = connection.execute(f"select count(*) from main.{quote(name)}").fetchall()
+        yield rows[0]
+
+
+def _count(schema: Schema) -> str:
+    return f"{len(schema.tables)} tables with {sum(len(table.columns) for table in schema.tables)} columns"
+
+
+def _exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+    found = connection.execute("select 1 from duckdb_tables() where schema_name = ? and table_name = ?", [schema, table])
+    return found.fetchone() is not None
+
+
+def _applied(row: tuple[Any, ...]) -> Applied:
+    columns = tuple(Column(each["name"], each["type"], position) for position, each in enumerate(json.loads(row[9]), 1))
+    return Applied(*row[:4], _utc(row[4]), _utc(row[5]), *row[6:9], columns, *row[10:])
+
+
+def _as_of(applied: Applied, *, deleted: bool, without: Collection[str] = ()) -> str:
+    """Return the SELECT of an applied date, with the cutoff as its one parameter."""
+    columns = [column for column in applied.columns if column.name.lower() not in without]
+    shown = ", ".join(f"cast({quote(column.name)} as {column.type}) as {quote(column.name)}" for column in columns)
+    marker = None if deleted else _deletion_marker(applied.columns)
+    return (
+        f"select {shown} from {quote(applied.schema)}.{quote(applied.table)} "
+        "where dbt_valid_from <= $1 and (dbt_valid_to is null or dbt_valid_to > $1)"
+        + (f" and {quote(marker)} is not true" if marker else "")
+    )
+
+
+def _deletion_marker(columns: Sequence[Column]) -> str | None:
+    # Application connectors such as Salesforce mark deletion in is_deleted instead (FACTS: soft delete mode).
+    booleans = {column.name.lower(): column.name for column in columns if column.type == "BOOLEAN"}
+    return booleans.get("_fivetran_deleted") or booleans.get("is_deleted")
+
+
+def _difference(connection: duckdb.DuckDBPyConnection, applied: Applied) -> Difference:
+    found = _as_of(applied, deleted=True, without=(SYNCED,))
+    columns = ", ".join(quote(column.name) for column in applied.columns if column.name.lower() != SYNCED)
+    expected = f"select {columns} from clone.main.{quote(applied.table)}"
+    compared = f"(({found}) except all ({expected}))", f"(({expected}) except all ({found}))"
+    moment = [_naive(applied.cutoff)]
+    counts = [connection.execute(f"select count(*) from {each}", moment).fetchall()[0][0] for each in compared]
+    examples = [
+        row for each in compared for row in connection.execute(f"select * from {each} limit {_EXAMPLES}", moment).fetchall()
+    ]
+    return Difference(counts[0], counts[1], tuple(examples[:_EXAMPLES]))
+
+
+def _naive(instant: dt.datetime) -> dt.datetime:
+    return instant.astimezone(dt.UTC).replace(tzinfo=None)
+
+
+def _utc(naive: dt.datetime) -> dt.datetime:
+    return naive.replace(tzinfo=dt.UTC)

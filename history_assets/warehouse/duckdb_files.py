@@ -1,0 +1,79 @@
+"""DuckDB files: opening one, waiting for its lock, and reading what it holds.
+
+Belongs here: connections and catalogs of a single file. Does not belong here: where files lie and what they mean (``duckdb``).
+
+A DuckDB file has one writing process, so connections are opened late, closed soon, and wait for each other up to a bound.
+"""
+
+import collections
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import tenacity
+
+from history_assets.errors import WarehouseError
+from history_assets.inventory import Column, Schema, make_table
+
+_LOCKED = ("Could not set lock", "different configuration than existing connections")
+
+
+@contextlib.contextmanager
+def connect(path: Path, *, read_only: bool, timeout: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a file, waiting up to ``timeout`` seconds for whoever else has it; raises WarehouseError naming the file."""
+    waiting = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_locked),
+        wait=tenacity.wait_random_exponential(multiplier=0.05, max=1),
+        stop=tenacity.stop_after_delay(timeout),
+        reraise=True,
+    )
+    try:
+        connection: duckdb.DuckDBPyConnection = waiting(duckdb.connect, str(path), read_only=read_only)
+        connection.execute("set TimeZone = 'UTC'")
+    except duckdb.Error as error:
+        if _is_locked(error):
+            raise WarehouseError(
+                f"found {path} still in use by another process after {timeout:g} s: wait for it to finish, "
+                f"or raise HISTORY_LOCK_TIMEOUT ({_first_line(error)})"
+            ) from error
+        raise WarehouseError(f"found {path}, expected a DuckDB file that can be opened: {_first_line(error)}") from error
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def read_tables(
+    connection: duckdb.DuckDBPyConnection, schema: str, keys: Mapping[str, Sequence[str]], database: str | None = None
+) -> Schema:
+    """Return the base tables in the ``main`` schema of a database (by default the file itself), in three statements."""
+    database = database or _one(connection, "select current_database()")
+    where = "where database_name = ? and schema_name = 'main'"
+    columns = collections.defaultdict[str, list[Column]](list)
+    for table, column, kind, position in connection.execute(
+        f"select table_name, column_name, data_type, column_index from duckdb_columns() {where}", [database]
+    ).fetchall():
+        columns[table].append(Column(column, kind, position))
+    declared = dict(
+        connection.execute(
+            f"select table_name, constraint_column_names from duckdb_constraints() {where} and constraint_type = 'PRIMARY KEY'",
+            [database],
+        ).fetchall()
+    )
+    names = connection.execute(f"select table_name from duckdb_tables() {where} order by table_name", [database]).fetchall()
+    return Schema(schema, tuple(make_table(schema, name, columns[name], declared.get(name, ()), keys) for (name,) in names))
+
+
+def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    row = connection.execute(sql).fetchone()
+    return row[0] if row else None
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, duckdb.Error) and any(text in str(error) for text in _LOCKED)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
