@@ -16,7 +16,6 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import yaml
 
@@ -58,7 +57,7 @@ class Rendered:
 
 def render(inventory: Inventory) -> Rendered:
     """Return the project of an inventory: the fixed files, a source and a snapshot per table, and the inventory itself."""
-    refused = {}
+    refused: dict[str, str] = {}
     kept = []
     for schema in inventory.schemas:
         reasons = {table.name: _refusal(schema.name, table) for table in schema.tables}
@@ -145,23 +144,14 @@ def _schema_yaml(schema: Schema) -> str:
             "name": snapshot_name(schema.name, table.name),
             "relation": f"source('{name}', '{encode(table.name)}')",
             "description": f"Every version of each row of {table_name(schema.name, table.name)}; {_key_text(table)}.",
-            "config": {
-                "schema": schema.name,
-                "alias": table.name,
-                "meta": {"schema": schema.name, "table": table.name},
-            },
+            "config": {"schema": schema.name, "alias": table.name},
         }
         for table in schema.tables
     ]
     data = {"version": 2, "sources": [source], "snapshots": snapshots}
-    return cast(str, yaml.dump(data, allow_unicode=True, sort_keys=False, Dumper=_Dumper))
+    return yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
 
 
 def _key_text(table: Table) -> str:
     columns = ", ".join(table.key)
     return "the whole row is its key" if table.key_source == "whole row" else f"key {columns} ({table.key_source})"
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:  # an anchor shared between tables is harder to read than its repetition
-        return True

@@ -14,9 +14,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from history_assets.errors import ProjectError
 from history_assets.settings import RUN_VARIABLE, Settings
@@ -46,11 +47,13 @@ def parse(project: Path, settings: Settings) -> None:
     command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", *_folders(project, project / "target")]
     done = subprocess.run(command, cwd=project, env=_environment(settings), capture_output=True, text=True, check=False)  # noqa: S603 - own arguments
     if done.returncode != 0:
-        raise ProjectError(f"dbt refused the project generated in {project.parent}: {(done.stdout + done.stderr)[-_SAID:].strip()}")
+        raise ProjectError(
+            f"dbt refused the project generated in {project.parent}: {(done.stdout + done.stderr)[-_SAID:].strip()}"
+        )
 
 
-def fold(project: Path, nights: Sequence[Night], settings: Settings) -> list[NightResult]:
-    """Fold nights in the order given, in a child process; one result per night, and its output on this process's own.
+def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callable[[str], Any]) -> list[NightResult]:
+    """Fold nights in the order given, in a child process; one result per night. ``say`` gets its output, line by line.
 
     Raises ProjectError when the child dies; what it had committed by then is in the ledger.
     """
@@ -58,9 +61,21 @@ def fold(project: Path, nights: Sequence[Night], settings: Settings) -> list[Nig
         request, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
         request.write_text(json.dumps({"project": str(project), "nights": [dataclasses.asdict(night) for night in nights]}))
         command = [sys.executable, "-m", "history_assets.dbt_run", str(request), str(answer)]
-        done = subprocess.run(command, env=_environment(settings), check=False)  # noqa: S603 - own arguments
-        if done.returncode != 0 or not answer.is_file():
-            raise ProjectError(f"dbt's process ended with {done.returncode}, expected 0: see its output above and run again")
+        with subprocess.Popen(  # noqa: S603 - own arguments
+            command, env=_environment(settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as child:
+            said = ""
+            try:
+                for line in child.stdout or ():
+                    said = line.strip() or said
+                    say(line.rstrip())
+            except BaseException:
+                child.terminate()  # whoever stops this process means dbt too
+                raise
+        if child.returncode != 0 or not answer.is_file():
+            raise ProjectError(
+                f"dbt's process ended with {child.returncode}, expected 0 ({said}): what it had folded is kept, run again"
+            )
         return [NightResult(**each) for each in json.loads(answer.read_text())]
 
 
@@ -70,7 +85,16 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _folders(project: Path, target: Path) -> list[str]:
-    return ["--project-dir", str(project), "--profiles-dir", str(project), "--target-path", str(target), "--log-level-file", "none"]
+    return [
+        "--project-dir",
+        str(project),
+        "--profiles-dir",
+        str(project),
+        "--target-path",
+        str(target),
+        "--log-level-file",
+        "none",
+    ]
 
 
 def _child(request: Path, answer: Path) -> None:
@@ -82,21 +106,26 @@ def _child(request: Path, answer: Path) -> None:
     folders = _folders(project, target)
 
     from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
 
     parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
     if not parsed.success:
         raise SystemExit(f"dbt could not load the project in {project}: {parsed.exception}")
-    runner = dbtRunner(manifest=parsed.result)
+    runner = dbtRunner(manifest=cast(Manifest, parsed.result))
     results = [_fold_night(runner, night, folders) for night in asked["nights"]]
     answer.write_text(json.dumps([dataclasses.asdict(result) for result in results]))
 
 
 def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:
     os.environ[RUN_VARIABLE] = json.dumps(night["run"])
+    began = time.monotonic()
     # The cache is of no use: the macros look at the one table that they fold.
-    done = runner.invoke(["snapshot", "--no-populate-cache", "--select", *night["select"], *folders])
+    done = runner.invoke(["snapshot", "--quiet", "--no-populate-cache", "--select", *night["select"], *folders])
     nodes = getattr(done.result, "results", None) or []
     failed = {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")}
+    asked, seconds = len(night["select"]), time.monotonic() - began
+    said = f"{night['run']['clone_date']}: {asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
+    print(said, flush=True)  # noqa: T201 - the parent reads it
     return NightResult(failed, str(done.exception) if done.exception else None)
 
 

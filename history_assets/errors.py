@@ -29,5 +29,5 @@ class ProjectError(HistoryError):
     """The generated dbt project is missing, or dbt refused it."""
 
 
-class HistoryMissing(HistoryError):
+class HistoryMissingError(HistoryError):
     """The history does not hold what was asked for: no such table, or the date was never applied."""

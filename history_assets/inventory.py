@@ -20,7 +20,9 @@ SYNCED = "_fivetran_synced"
 SURROGATE = "_fivetran_id"
 """Fivetran's own surrogate key, on tables whose source declares none."""
 
-_FIVETRANS_OWN = re.compile(r"fivetran_(metadata|log)(_.*)?|fivetran_testing_schema_.*|fivetran_.*_staging|.+_stg_.+", re.IGNORECASE)
+_FIVETRANS_OWN = re.compile(
+    r"fivetran_(metadata|log)(_.*)?|fivetran_testing_schema_.*|fivetran_.*_staging|.+_stg_.+", re.IGNORECASE
+)
 
 
 class KeySource(enum.StrEnum):

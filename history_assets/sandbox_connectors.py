@@ -24,7 +24,7 @@ Things = str | tuple[Any, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """The dice for one row: its number (0 when it only changes), the instant (UTC) of that, and how many rows each table has."""
+    """The dice for one row: its number (0 if it only changes), the instant of that (UTC), and how many rows each table has."""
 
     rng: random.Random
     number: int
@@ -68,8 +68,12 @@ class Column:
     blank: float = 0
     since: int = 1
 
+    def first(self, draw: Draw) -> Any:
+        """Return a value for a new row, NULL in its share of cases."""
+        return None if draw.rng.random() < self.blank else self.draw(draw)
+
     def draw(self, draw: Draw) -> Any:
-        """Return a value other than NULL."""
+        """Return a value, not NULL."""
         return self.values(draw) if callable(self.values) else draw.one(self.values)
 
 
@@ -99,9 +103,9 @@ class Table:
 
     def of(self, *columns: Column) -> "Table":
         """Return the table with its columns, to which those that Fivetran adds are added."""
-        system = [Column("_fivetran_id", "VARCHAR")] if self.surrogate else []
-        system += [Column(self.deleted, "BOOLEAN")] if self.deleted else []
-        return dataclasses.replace(self, columns=(*columns, *system, Column("_fivetran_synced", "TIMESTAMPTZ")))
+        system = [Column("_fivetran_id", "VARCHAR", (None,))] if self.surrogate else []
+        system += [Column(self.deleted, "BOOLEAN", (False,))] if self.deleted else []
+        return dataclasses.replace(self, columns=(*columns, *system, Column("_fivetran_synced", "TIMESTAMPTZ", (None,))))
 
     def columns_at(self, ordinal: int) -> list[Column]:
         """Return the columns that the table has once a sync is over."""

@@ -122,7 +122,9 @@ def _unknown(name: str, known: list[str]) -> str:
     if name in NOT_YET:
         return f"found {name}, which this version cannot honour ({NOT_YET[name]}): unset it"
     near = difflib.get_close_matches(name, known, n=1)
-    return f"found the unknown setting {name}: " + (f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}")
+    return f"found the unknown setting {name}: " + (
+        f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+    )
 
 
 def _malformed(detail: Any) -> str:

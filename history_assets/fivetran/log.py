@@ -20,7 +20,9 @@ def syncs_of(schema: str, events: Iterable[SyncEvent]) -> list[Sync] | None:
     by_connection = collections.defaultdict[str, list[SyncEvent]](list)
     for event in events:
         by_connection[event.connection].append(event)
-    filling = [each for each in by_connection.values() if _names(schema, each)] or _by_prefix(schema, list(by_connection.values()))
+    filling = [each for each in by_connection.values() if _names(schema, each)] or _by_prefix(
+        schema, list(by_connection.values())
+    )
     if not filling:
         return None
     return sorted((sync for each in filling for sync in _pair(each)), key=lambda sync: sync.started)

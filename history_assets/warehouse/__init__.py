@@ -1,1 +1,14 @@
 """Where raw, clones and history live: one interface (``base``), one module per engine; the only SQL dialects in Python."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from history_assets.settings import Settings
+    from history_assets.warehouse.base import Warehouse
+
+
+def open_warehouse(settings: "Settings") -> "Warehouse":
+    """Return the warehouse of the configured engine; opens no connection."""
+    from history_assets.warehouse.duckdb import DuckDBWarehouse
+
+    return DuckDBWarehouse(settings)

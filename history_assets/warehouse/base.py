@@ -149,5 +149,7 @@ class Warehouse(abc.ABC):
         with ThreadPoolExecutor(self.settings.threads) as pool:
             schemas = [schema for schema in pool.map(self.read_schema, wanted) if self.is_source(schema)]
         if empty := sorted(set(only or ()) - {schema.name for schema in schemas}):
-            raise UsageError(f"found no table with _fivetran_synced in {', '.join(empty)}: expected a schema that Fivetran fills")
+            raise UsageError(
+                f"found no table with _fivetran_synced in {', '.join(empty)}: expected a schema that Fivetran fills"
+            )
         return Inventory(tuple(schemas))

@@ -61,9 +61,7 @@ class DuckDBWarehouse(Warehouse):
         with self._open(self.raw / f"{schema}{_SUFFIX}", read_only=True) as connection:
             return read_tables(connection, schema, self.settings.keys)
 
-    def clone(
-        self, schema: str, date: dt.date, settle: Callable[[], dt.datetime | None], *, replace: bool = False
-    ) -> Clone:
+    def clone(self, schema: str, date: dt.date, settle: Callable[[], dt.datetime | None], *, replace: bool = False) -> Clone:
         if not replace and (kept := self.find_clone(schema, date)):
             return kept
         cutoff = self.settings.cutoffs().at(date)
@@ -103,7 +101,8 @@ class DuckDBWarehouse(Warehouse):
             ).fetchone()
         if row is None:
             raise WarehouseError(f"found {path} without the row that says which clone it is: delete it and clone {date} again")
-        return Clone(schema, date, row[0], _utc(row[1]), _utc(row[2]), *row[3:], location=str(path))
+        clone_id, cutoff, quiet_point, tables, rows, size = row
+        return Clone(schema, date, clone_id, _utc(cutoff), _utc(quiet_point), tables, rows, size, str(path))
 
     def read_clone(self, clone: Clone) -> Schema:
         with self._open(Path(clone.location), read_only=True) as connection:
@@ -126,8 +125,8 @@ class DuckDBWarehouse(Warehouse):
             if not _exists(connection, LEDGER_SCHEMA, "applied"):
                 return []
             rows = connection.execute(
-                "select schema_name, table_name, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, columns, "
-                f"status, time_zone, cutoff_time from {quote(LEDGER_SCHEMA)}.applied "
+                "select schema_name, table_name, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, "
+                f"columns, status, time_zone, cutoff_time from {quote(LEDGER_SCHEMA)}.applied "
                 "where ($1 is null or list_contains($1, schema_name)) and ($2 is null or clone_date = $2) order by 1, 2, 3",
                 [None if schemas is None else list(schemas), date],
             ).fetchall()
@@ -148,7 +147,9 @@ class DuckDBWarehouse(Warehouse):
             if name.lower() in _RESERVED:
                 raise WarehouseError(f"found a schema named {name}, which DuckDB or this project needs itself: rename its file")
             if folded[name.lower()] > 1:
-                raise WarehouseError(f"found schemas that differ from {name} in case only, which DuckDB takes for one: rename one")
+                raise WarehouseError(
+                    f"found schemas that differ from {name} in case only, which DuckDB takes for one: rename one"
+                )
 
     def _clone_path(self, schema: str, date: dt.date) -> Path:
         return self.clones / schema / f"{date}{_SUFFIX}"
@@ -164,11 +165,21 @@ class DuckDBWarehouse(Warehouse):
         with self._open(path, read_only=False) as connection:
             found = read_tables(connection, schema, self.settings.keys)
             if found != expected:
-                raise CloneError(f"found {_count(found)} in the clone of {schema}, expected {_count(expected)}: clone {date} again")
+                raise CloneError(
+                    f"found {_count(found)} in the clone of {schema}, expected {_count(expected)}: clone {date} again"
+                )
             rows = sum(_rows(connection, [table.name for table in found.tables]))
             size = path.stat().st_size
             clone = Clone(
-                schema, date, str(uuid.uuid4()), cutoff, quiet_point, len(found.tables), rows, size, str(self._clone_path(schema, date))
+                schema,
+                date,
+                str(uuid.uuid4()),
+                cutoff,
+                quiet_point,
+                len(found.tables),
+                rows,
+                size,
+                str(self._clone_path(schema, date)),
             )
             connection.execute(f"create schema if not exists {quote(LEDGER_SCHEMA)}")
             connection.execute(
@@ -213,7 +224,8 @@ def _quiet_by_file(schema: str, cutoff: dt.datetime, written: float) -> dt.datet
     if moment > cutoff:
         raise CloneError(
             f"cannot clone {schema} as it was at {cutoff:%Y-%m-%d %H:%M} UTC, because its file was written at "
-            f"{moment:%Y-%m-%d %H:%M:%S} UTC, no sync log says by what, and this engine cannot reach back in time: clone the next date"
+            f"{moment:%Y-%m-%d %H:%M:%S} UTC, no sync log says by what, and this engine cannot reach back in time: "
+            "clone the next date"
         )
     return cutoff
 
@@ -234,8 +246,10 @@ def _exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> b
 
 
 def _applied(row: tuple[Any, ...]) -> Applied:
-    columns = tuple(Column(each["name"], each["type"], position) for position, each in enumerate(json.loads(row[9]), 1))
-    return Applied(*row[:4], _utc(row[4]), _utc(row[5]), *row[6:9], columns, *row[10:])
+    schema, table, date, clone_id, cutoff, quiet_point, rows, opened, closed, columns, status, zone, time = row
+    typed = tuple(Column(each["name"], each["type"], position) for position, each in enumerate(json.loads(columns), 1))
+    instants = _utc(cutoff), _utc(quiet_point)
+    return Applied(schema, table, date, clone_id, *instants, rows, opened, closed, typed, status, zone, time)
 
 
 def _as_of(applied: Applied, *, deleted: bool, without: Collection[str] = ()) -> str:

@@ -1,0 +1,182 @@
+"""What happens by itself: jobs, the nightly schedule, the sensor that folds what was cloned.
+
+Belongs here: when runs are asked for, and for what. Does not belong here: what a run does (``clones``, ``snapshots``).
+"""
+
+import collections
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from history_assets.dates import Cutoff
+from history_assets.errors import HistoryError
+from history_assets.inventory import Inventory
+from history_assets.naming import clone_key, history_key
+from history_assets.partitions import PARTITIONS, ranges
+from history_assets.refresh import refresh
+from history_assets.settings import Settings
+from history_assets.warehouse.base import Warehouse
+
+if TYPE_CHECKING:
+    # What define_asset_job returns has no public name.
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
+
+CLONES_JOB = "clones"
+SNAPSHOTS_JOB = "snapshots"
+REFRESH_JOB = "refresh"
+
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
+_FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+
+
+@dataclasses.dataclass(frozen=True)
+class AssetJobs:
+    """The two jobs of a night."""
+
+    clones: "AssetJob"
+    snapshots: "AssetJob"
+
+
+def asset_jobs(inventory: Inventory) -> AssetJobs:
+    """Return the job that clones every schema and the job that folds every table."""
+    clones = [dg.AssetKey(clone_key(schema.name)) for schema in inventory.schemas]
+    histories = [dg.AssetKey(history_key(schema, table.name)) for schema, table in inventory.tables()]
+    return AssetJobs(
+        dg.define_asset_job(CLONES_JOB, dg.AssetSelection.assets(*clones), description="Clone the schemas for a date."),
+        dg.define_asset_job(
+            SNAPSHOTS_JOB, dg.AssetSelection.assets(*histories), description="Fold a date's clones into history."
+        ),
+    )
+
+
+def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
+    """Return the job that brings the generated project up to date and has the webserver load it."""
+
+    @dg.op(name="refresh", description="Read the inventory, regenerate and parse the dbt project where it drifted.")
+    def refresh_op(context: dg.OpExecutionContext) -> None:
+        try:
+            result = refresh(settings, warehouse)
+        except HistoryError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        for table, reason in result.refused.items():
+            context.log.warning(f"left out {table}: {reason}")
+        context.add_output_metadata(
+            {
+                "tables": dg.MetadataValue.int(len(result.inventory.tables())),
+                "project": dg.MetadataValue.path(str(result.project.folder)),
+                "changed": dg.MetadataValue.bool(result.changed),
+            }
+        )
+        if result.changed and settings.webserver:
+            reload_code_location(settings.webserver, context.log.info)
+
+    @dg.job(name=REFRESH_JOB, description="Find new schemas, tables and columns.")
+    def job() -> None:
+        refresh_op()
+
+    return job
+
+
+def reload_code_location(webserver: str, say: Callable[[str], None]) -> None:
+    """Ask a webserver, given as host:port, to load the definitions of every code location again."""
+    from dagster_graphql import DagsterGraphQLClient
+
+    host, _, port = webserver.rpartition(":")
+    client = DagsterGraphQLClient(host, port_number=int(port))
+    answer = client._execute("mutation { reloadWorkspace { __typename } }")
+    say(f"asked {webserver} to reload: {answer}")
+
+
+def nightly_schedule(job: "AssetJob", cutoffs: Cutoff) -> dg.ScheduleDefinition:
+    """Return the schedule that asks, at each cutoff, for every schema's clone of the date that then begins."""
+
+    @dg.schedule(
+        name="nightly",
+        job=job,
+        cron_schedule=cutoffs.cron(),
+        execution_timezone=cutoffs.zone.key,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Clone every schema at the cutoff.",
+    )
+    def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        key = str(cutoffs.latest(context.scheduled_execution_time))
+        context.instance.add_dynamic_partitions(PARTITIONS, [key])
+        return dg.RunRequest(run_key=key, partition_key=key)
+
+    return nightly
+
+
+def snapshot_sensors(job: "AssetJob", inventory: Inventory) -> list[dg.SensorDefinition]:
+    """Return the sensors that have folded what any run has cloned, however that run ended."""
+    histories = {
+        dg.AssetKey(clone_key(schema.name)): [dg.AssetKey(history_key(schema.name, table.name)) for table in schema.tables]
+        for schema in inventory.schemas
+    }
+
+    def sensor(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
+        @dg.run_status_sensor(
+            name=f"fold_after_{status.value.lower()}",
+            run_status=status,
+            request_job=job,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=15,
+            description=f"Fold the clones of every run that ended in {status.value}.",
+        )
+        def fold_after(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+            made = _materialized(context.instance, context.dagster_run.run_id)
+            stored = context.instance.get_dynamic_partitions(PARTITIONS)
+            requests = list(fold_requests(context.dagster_run.run_id, made, histories, stored))
+            yield from requests
+            if not requests:
+                yield dg.SkipReason(f"run {context.dagster_run.run_id} left nothing to fold")
+
+        return fold_after
+
+    return [sensor(status) for status in _FINISHED]
+
+
+def fold_requests(
+    run_id: str,
+    made: Collection[tuple[dg.AssetKey, str]],
+    histories: dict[dg.AssetKey, list[dg.AssetKey]],
+    stored: Sequence[str],
+) -> Iterator[dg.RunRequest]:
+    """Return the runs that fold what a run cloned and did not fold itself; ``made`` is what it materialized, with partitions.
+
+    Dates whose tables are the same and whose keys are stored side by side share a run.
+    """
+    tables_of = collections.defaultdict[str, set[dg.AssetKey]](set)
+    for key, date in made:
+        tables_of[date] |= set(histories.get(key, ()))
+    for key, date in made:
+        tables_of[date].discard(key)
+    dates_of = collections.defaultdict[frozenset[dg.AssetKey], list[str]](list)
+    for date, tables in tables_of.items():
+        if tables:
+            dates_of[frozenset(tables)].append(date)
+    for selected, dates in dates_of.items():
+        for first, last in ranges(dates, stored):
+            yield dg.RunRequest(
+                run_key=f"{run_id}:{first}:{last}",
+                job_name=SNAPSHOTS_JOB,
+                asset_selection=sorted(selected),
+                partition_key=first if first == last else None,
+                tags=None if first == last else {_RANGE_START: first, _RANGE_END: last},
+            )
+
+
+def _materialized(instance: dg.DagsterInstance, run_id: str) -> list[tuple[dg.AssetKey, str]]:
+    found: list[tuple[dg.AssetKey, str]] = []
+    cursor = None
+    while True:
+        page = instance.get_records_for_run(run_id, cursor, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        for record in page.records:
+            event = record.event_log_entry.dagster_event
+            if event and event.asset_key and event.partition:
+                found.append((event.asset_key, event.partition))
+        if not page.has_more:
+            return found
+        cursor = page.cursor

@@ -1,0 +1,221 @@
+"""The command line: parse, call, print.
+
+Belongs here: what is typed and what is shown. Does not belong here: any work. Everything heavy is imported when a command runs.
+"""
+
+import contextlib
+import enum
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from history_assets.settings import Settings
+    from history_assets.warehouse.base import Warehouse
+
+FAILED, WRONG_USE = 1, 2
+_WRONG_USE = (UsageError, SettingsError, HistoryMissingError, WarehouseError)
+
+app = typer.Typer(
+    help="Every Fivetran schema as a nightly clone, folded into an exact history.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+class Format(enum.StrEnum):
+    """How `as-of` writes a table."""
+
+    TABLE = "table"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]
+SchemaOption = Annotated[list[str] | None, typer.Option("--schema", help="A schema by its real name; can be repeated.")]
+
+
+def main() -> None:
+    """Run the command line; every error of this project is one line and an exit code: 1 found a failure, 2 wrong use."""
+    try:
+        app(standalone_mode=True)
+    except HistoryError as error:
+        err.print(f"error: {error}", markup=False, style="red")
+        sys.exit(WRONG_USE if isinstance(error, _WRONG_USE) else FAILED)
+
+
+@app.command()
+def demo(
+    days: Annotated[int, typer.Option(min=1, max=365, help="How many nights pass.")] = 7,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Dagster UI, on this machine only.")] = 3000,
+    ui: Annotated[bool, typer.Option("--ui/--no-ui", help="Start the Dagster UI afterwards.")] = True,
+) -> None:
+    """Fill a sandbox from a simulated Fivetran, let nights pass, and show them in the Dagster UI.
+
+    Example: history-assets demo --days 3 --no-ui
+    """
+    import time
+
+    from history_assets.demo import run_demo
+    from history_assets.serving import HOST, served
+
+    # The sandbox never mixes with real data.
+    os.environ.setdefault("HISTORY_HOME", ".demo")
+    settings, warehouse = _open()
+    if not run_demo(settings, warehouse, days, out):
+        raise typer.Exit(FAILED)
+    if ui:
+        with served(settings, port) as running, contextlib.suppress(KeyboardInterrupt):
+            out.print(f"\nThe Dagster UI is up: http://{HOST}:{port}/asset-groups   (Ctrl-C stops it)", markup=False)
+            while running():
+                time.sleep(1)
+
+
+@app.command()
+def refresh() -> None:
+    """Read the inventory, regenerate and parse the dbt project.
+
+    Example: history-assets refresh
+    """
+    from history_assets.refresh import refresh as run_refresh
+
+    settings, warehouse = _open()
+    result = run_refresh(settings, warehouse)
+    for table, reason in result.refused.items():
+        err.print(f"left out {table}: {reason}", markup=False, style="yellow")
+    what = "changed" if result.changed else "unchanged"
+    out.print(
+        f"{len(result.inventory.schemas)} schemas, {len(result.inventory.tables())} tables; project {what}:", markup=False
+    )
+    out.print(str(result.project.folder), markup=False)
+
+
+@app.command()
+def run(
+    date: Annotated[str, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")],
+    schema: SchemaOption = None,
+    reclone: Annotated[bool, typer.Option(help="Clone again what is cloned already.")] = False,
+) -> None:
+    """Clone a date and fold it into the histories, through Dagster.
+
+    Example: history-assets run --date 2026-11-22 --schema salesforce
+    """
+    from history_assets.dates import parse_date
+    from history_assets.nights import run_night
+
+    settings, warehouse = _open()
+    report = run_night(settings, warehouse, parse_date(date), schema, reclone=reclone)
+    out.print(f"{report.date}: {report.clones} schemas cloned, {report.tables} tables folded", markup=False)
+    for failure in report.failures:
+        err.print(f"error: {failure}", markup=False, style="red")
+    if report.failures:
+        raise typer.Exit(FAILED)
+
+
+@app.command("as-of")
+def as_of(
+    table: Annotated[str, typer.Argument(metavar="SCHEMA.TABLE", help="The table, by its real names.")],
+    date: Annotated[str, typer.Argument(metavar="DATE", help="The clone date, YYYY-MM-DD.")],
+    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,  # noqa: A002 - the option's name
+    output: Annotated[Path | None, typer.Option("--output", help="A file; by default the terminal.")] = None,
+    deleted: Annotated[bool, typer.Option("--deleted", help="With the rows that Fivetran marks as deleted.")] = False,
+) -> None:
+    """Show a table as it was known at the cutoff of a date.
+
+    Example: history-assets as-of salesforce.account 2026-11-20 --format csv --output account.csv
+    """
+    from history_assets.history import History
+
+    if format is Format.PARQUET and output is None:
+        raise UsageError("found --format parquet without --output: expected a file to write to, such as --output table.parquet")
+    _, warehouse = _open()
+    _write(History(warehouse).as_of(table, date, deleted=deleted), format, output)
+
+
+@app.command()
+def verify(date: DateOption = None, schema: SchemaOption = None) -> None:
+    """Prove that the history as of every night is that night's clone.
+
+    Example: history-assets verify --date 2026-11-22
+    """
+    from history_assets.dates import parse_date
+    from history_assets.verification import verify as run_verify
+
+    _, warehouse = _open()
+    findings = list(run_verify(warehouse, schema, parse_date(date) if date else None))
+    problems = [finding.problem for finding in findings if finding.problem]
+    for problem in problems:
+        err.print(f"differs: {problem}", markup=False, style="red")
+    if not findings:
+        err.print("error: found no applied night with a clone to compare with: run a night first", markup=False, style="red")
+    else:
+        out.print(f"{len(findings) - len(problems)} of {len(findings)} table-nights are exact", markup=False)
+    if problems or not findings:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def status(days: Annotated[int, typer.Option(min=1, max=60, help="How many dates to show.")] = 5) -> None:
+    """Show what is cloned and applied on recent dates.
+
+    Example: history-assets status --days 3
+    """
+    import datetime as dt
+
+    from rich.table import Table
+
+    from history_assets.status import recent
+
+    settings, warehouse = _open()
+    newest = settings.cutoffs().latest(dt.datetime.now(dt.UTC))
+    dates, rows = recent(warehouse, newest, days)
+    grid = Table("schema", *(f"{date:%m-%d}" for date in dates), box=None)
+    for name, nights in rows.items():
+        grid.add_row(name, *(str(night) for night in nights))
+    out.print(grid)
+
+
+def _open() -> "tuple[Settings, Warehouse]":
+    from history_assets.settings import Settings
+    from history_assets.warehouse import open_warehouse
+
+    settings = Settings.from_env()
+    return settings, open_warehouse(settings)
+
+
+def _write(table: "pa.Table", form: Format, output: Path | None) -> None:
+    target: Any = output or sys.stdout.buffer
+    if form is Format.CSV:
+        from pyarrow import csv
+
+        csv.write_csv(table, target)
+    elif form is Format.PARQUET:
+        from pyarrow import parquet
+
+        parquet.write_table(table, target)
+    else:
+        from rich.measure import Measurement
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table(*table.column_names)
+        for row in table.to_pylist():
+            grid.add_row(*("" if value is None else Text(str(value)) for value in row.values()))
+        with output.open("w", encoding="utf-8") if output else contextlib.nullcontext() as file:
+            console = Console(file=file)
+            # As wide as its values: a table that is cut off says less than one that is scrolled.
+            console.width = max(
+                console.width, Measurement.get(console, console.options.update(max_width=100_000), grid).maximum
+            )
+            console.print(grid)

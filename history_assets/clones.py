@@ -1,0 +1,128 @@
+"""Assets: a schema's clone of a date, one asset per Fivetran schema, all made by one op.
+
+Belongs here: which clones a run makes, and how Dagster is told. Does not belong here: how a clone is made (``warehouse/``).
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import dagster as dg
+from pydantic import Field
+
+from history_assets.errors import HistoryError
+from history_assets.fivetran.log import syncs_of
+from history_assets.fivetran.syncs import quiet_now
+from history_assets.inventory import Inventory, Schema
+from history_assets.naming import clone_key, encode, fivetran_key
+from history_assets.partitions import CLONE_DATES, dates_of
+from history_assets.warehouse.base import Clone, Warehouse
+
+
+class CloneConfig(dg.Config):
+    """What a run of clones can be told."""
+
+    reclone: bool = Field(False, description="Clone again where a clone of the date exists; by default it is kept as it is.")
+
+
+def fivetran_specs(inventory: Inventory) -> list[dg.AssetSpec]:
+    """Return the landing schemas, which Fivetran fills and Dagster only looks at."""
+    return [
+        dg.AssetSpec(
+            fivetran_key(schema.name),
+            group_name=encode(schema.name),
+            kinds={"fivetran"},
+            description=f"The schema `{schema.name}` as Fivetran lands it: {len(schema.tables)} tables, overwritten.",
+        )
+        for schema in inventory.schemas
+    ]
+
+
+def clone_assets(inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.AssetsDefinition:
+    """Return the asset of every schema's clones, partitioned by clone date."""
+    schemas = {dg.AssetKey(clone_key(schema.name)): schema.name for schema in inventory.schemas}
+
+    @dg.multi_asset(
+        name="clones",
+        specs=[_spec(schema, warehouse) for schema in inventory.schemas],
+        can_subset=True,
+        partitions_def=CLONE_DATES,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def clones(context: dg.AssetExecutionContext, config: CloneConfig) -> Iterator[dg.MaterializeResult[None]]:
+        dates = dates_of(context, warehouse.settings.cutoffs(), now())
+        selected = sorted(schemas[key] for key in context.selected_asset_keys)
+        failures: list[str] = []
+        with ThreadPoolExecutor(warehouse.settings.threads) as pool:
+            outcomes = pool.map(lambda schema: clone_schema(warehouse, schema, dates, replace=config.reclone), selected)
+            for schema, outcome in zip(selected, outcomes, strict=True):
+                yield from _record(context, schema, outcome)
+                failures += [str(result) for result in outcome.values() if isinstance(result, HistoryError)]
+        if failures:
+            raise dg.Failure(
+                f"{len(failures)} of {len(selected) * len(dates)} clones failed: " + "; ".join(failures), allow_retries=False
+            )
+
+    return clones
+
+
+def clone_schema(
+    warehouse: Warehouse, schema: str, dates: list[dt.date], *, replace: bool
+) -> dict[dt.date, Clone | HistoryError]:
+    """Clone a schema for each date, oldest first, and return what came of each; one date's failure stops no other."""
+    outcome: dict[dt.date, Clone | HistoryError] = {}
+    for date in dates:
+        try:
+            outcome[date] = warehouse.clone(schema, date, _settler(warehouse, schema, date), replace=replace)
+        except HistoryError as error:
+            outcome[date] = error
+    return outcome
+
+
+def _settler(warehouse: Warehouse, schema: str, date: dt.date) -> Callable[[], dt.datetime | None]:
+    def settle() -> dt.datetime | None:
+        syncs = syncs_of(schema, warehouse.sync_events())
+        return None if syncs is None else quiet_now(schema, syncs, warehouse.settings.cutoffs().at(date))
+
+    return settle
+
+
+def _record(
+    context: dg.AssetExecutionContext, schema: str, outcome: dict[dt.date, Clone | HistoryError]
+) -> Iterator[dg.MaterializeResult[None]]:
+    key = dg.AssetKey(clone_key(schema))
+    made = {date: result for date, result in outcome.items() if isinstance(result, Clone)}
+    if len(made) == len(outcome):
+        for date, clone in made.items():
+            context.add_asset_metadata(_metadata(clone), asset_key=key, partition_key=str(date))
+        yield dg.MaterializeResult(asset_key=key)
+        return
+    # A result would stand for every date of the run, so the good dates are recorded one by one.
+    for date, clone in made.items():
+        context.log_event(dg.AssetMaterialization(key, partition=str(date), metadata=_metadata(clone)))
+
+
+def _metadata(clone: Clone) -> dict[str, dg.MetadataValue]:
+    return {
+        "cutoff": dg.MetadataValue.timestamp(clone.cutoff),
+        "quiet_point": dg.MetadataValue.timestamp(clone.quiet_point),
+        "tables": dg.MetadataValue.int(clone.tables),
+        "dagster/row_count": dg.MetadataValue.int(clone.rows),
+        "bytes": dg.MetadataValue.int(clone.bytes),
+        "location": dg.MetadataValue.path(clone.location),
+        "clone_id": dg.MetadataValue.text(clone.clone_id),
+    }
+
+
+def _spec(schema: Schema, warehouse: Warehouse) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        clone_key(schema.name),
+        deps=[dg.AssetKey(fivetran_key(schema.name))],
+        group_name=encode(schema.name),
+        kinds={warehouse.settings.engine},
+        description=(
+            f"The schema `{schema.name}` as it was at the cutoff of each date: a zero-copy clone of its "
+            f"{len(schema.tables)} tables, frozen."
+        ),
+        skippable=True,
+    )

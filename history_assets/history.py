@@ -1,0 +1,59 @@
+"""Reading history: what any row said on any past day.
+
+Belongs here: the Python API, ``from history_assets import History``. Does not belong here: SQL (``warehouse/``).
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+from history_assets.dates import parse_date
+from history_assets.errors import HistoryMissingError
+from history_assets.naming import table_name
+from history_assets.settings import Settings
+from history_assets.warehouse import open_warehouse
+from history_assets.warehouse.base import Applied, Warehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class History:
+    """The histories in a warehouse, for reading."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Return the history that the environment's settings name."""
+        return cls(open_warehouse(Settings.from_env()))
+
+    def as_of(self, table: str, when: str | dt.date, *, deleted: bool = False) -> "pa.Table":
+        """Return a table, named ``schema.table``, as it was known at the cutoff of a clone date.
+
+        It has the columns that the table had that day, typed as they were. Rows that Fivetran marks as deleted are left out
+        unless ``deleted``. Raises HistoryMissingError for a table without history and a date that was never applied.
+        """
+        date = when if isinstance(when, dt.date) else parse_date(when)
+        return self._warehouse.as_of(_find(self._warehouse.ledger(), table, date), deleted=deleted)
+
+
+def _find(ledger: Sequence[Applied], table: str, date: dt.date) -> Applied:
+    # The names themselves may hold dots, so the whole is compared, never split.
+    applied = {row.date: row for row in ledger if table_name(row.schema, row.table) == table}
+    if not applied:
+        known = sorted({table_name(row.schema, row.table) for row in ledger})
+        raise HistoryMissingError(f"found no history of {table}: expected one of {_some(known)}")
+    if date not in applied:
+        before = max((each for each in applied if each < date), default=None)
+        after = min((each for each in applied if each > date), default=None)
+        nearest = " and ".join(str(each) for each in (before, after) if each)
+        raise HistoryMissingError(f"found no night {date} in the history of {table}: the nearest that it holds are {nearest}")
+    return applied[date]
+
+
+def _some(names: Sequence[str]) -> str:
+    if not names:
+        return "none, the history is empty: run a night first"
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

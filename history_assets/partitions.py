@@ -1,0 +1,44 @@
+"""The partitions that clones and histories share: one dynamic key per clone date.
+
+Belongs here: the definition, and reading dates out of a run. Does not belong here: deciding which dates there should be.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import dagster as dg
+
+from history_assets.dates import Cutoff, parse_date
+from history_assets.errors import HistoryError, UsageError
+
+PARTITIONS = "clone_date"
+"""The name under which Dagster keeps the keys."""
+
+CLONE_DATES = dg.DynamicPartitionsDefinition(name=PARTITIONS)
+
+
+def dates_of(context: dg.AssetExecutionContext, cutoffs: Cutoff, now: dt.datetime) -> list[dt.date]:
+    """Return a run's clone dates, oldest first; fails the run on a key that is no date, lies ahead, or when there is none."""
+    try:
+        # Dagster keeps dynamic keys in the order of their insertion, and ends a range that it finds empty in success.
+        dates = sorted(parse_date(key) for key in context.partition_keys)
+        if not dates:
+            raise UsageError("found an empty range of clone dates: choose its first date before its last, in the order listed")
+        for date in dates:
+            cutoffs.check_past(date, now)
+    except HistoryError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    return dates
+
+
+def ranges(wanted: Sequence[str], stored: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the fewest ranges, each a first and a last key, that hold exactly the wanted keys in the order they are stored."""
+    found: list[tuple[str, str]] = []
+    follows = False
+    for key in stored:
+        if key not in wanted:
+            follows = False
+            continue
+        found.append((found.pop()[0] if follows else key, key))
+        follows = True
+    return found

@@ -1,0 +1,47 @@
+"""Refresh: read the inventory, regenerate the dbt project where it drifted, have dbt parse it, put it in force.
+
+Belongs here: the order of these steps. Does not belong here: any of the steps themselves.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from history_assets import dbt_files, dbt_run
+from history_assets.dbt_files import DbtProject
+from history_assets.inventory import Inventory, KeySource, Schema, Table
+from history_assets.settings import Settings
+from history_assets.warehouse.base import Applied, Warehouse
+
+
+@dataclasses.dataclass(frozen=True)
+class Refreshed:
+    """What a refresh led to; ``refused`` says of each table that cannot be carried why."""
+
+    project: DbtProject
+    inventory: Inventory
+    changed: bool
+    refused: Mapping[str, str]
+
+
+def refresh(settings: Settings, warehouse: Warehouse) -> Refreshed:
+    """Bring the generated project up to date with the warehouse and return it.
+
+    Its tables are those of raw, plus every table that has a history or was in the project before: a table that is gone from raw
+    keeps its history asset, so that late nights can be folded.
+    """
+    before = dbt_files.current(settings.home)
+    inventory = warehouse.inventory().merged(_remembered(warehouse.ledger()))
+    if before:
+        inventory = inventory.merged(before.inventory)
+    inventory = Inventory(tuple(schema for schema in inventory.schemas if settings.selects(schema.name)))
+    rendered = dbt_files.render(inventory)
+    project = dbt_files.write(rendered, settings.home, lambda folder: dbt_run.parse(folder, settings))
+    return Refreshed(project, inventory, before != project, rendered.refused)
+
+
+def _remembered(ledger: list[Applied]) -> Inventory:
+    tables: dict[str, dict[str, Table]] = {}
+    for row in ledger:
+        names = tuple(column.name for column in row.columns)
+        tables.setdefault(row.schema, {})[row.table] = Table(row.table, row.columns, names, KeySource.WHOLE_ROW)
+    return Inventory(tuple(Schema(name, tuple(found.values())) for name, found in sorted(tables.items())))

@@ -1,0 +1,198 @@
+"""Assets: a table's history, one dagster-dbt asset per generated snapshot, folded by one op.
+
+Belongs here: what a run folds, what dbt is told of each night, how Dagster learns what became of it. Does not belong here: the
+folding (``dbt_project/macros``), the process that runs dbt (``dbt_run``).
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+
+from history_assets import dbt_run
+from history_assets.dbt_files import DbtProject
+from history_assets.errors import HistoryError, SettingsError
+from history_assets.naming import encode, history_key, snapshot_name, table_name
+from history_assets.partitions import CLONE_DATES, dates_of
+from history_assets.settings import Settings
+from history_assets.warehouse.base import Applied, Clone, Warehouse
+
+TableRef = tuple[str, str]
+"""A table as (schema, name)."""
+
+
+class HistoryTranslator(DagsterDbtTranslator):
+    """Names and describes the asset of a snapshot; ``tables`` maps each snapshot's dbt name to its table."""
+
+    def __init__(self, tables: Mapping[str, TableRef], engine: str) -> None:
+        # Every table of a schema comes from the one asset of its clones.
+        super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True, enable_code_references=False))
+        self.tables = tables
+        self.engine = engine
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        if not unique_id.startswith("snapshot."):
+            return spec
+        node = manifest["nodes"][unique_id]
+        schema, table = self.tables[node["name"]]
+        return spec.replace_attributes(
+            key=dg.AssetKey(history_key(schema, table)),
+            group_name=encode(schema),
+            kinds={"dbt", self.engine},
+            description=node["description"],
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a date's run comes to: the dbt invocation, the tables it folds, and why others cannot be folded."""
+
+    date: dt.date
+    clones: Mapping[str, Clone]
+    tables: tuple[TableRef, ...]
+    failures: Mapping[TableRef, str]
+
+    def todo(self, ledger: Collection[Applied]) -> tuple[TableRef, ...]:
+        """Return the tables whose ledger does not hold this date's clone yet."""
+        held = {(row.schema, row.table): row.clone_id for row in ledger if row.date == self.date}
+        return tuple(table for table in self.tables if held.get(table) != self.clones[table[0]].clone_id)
+
+
+def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.AssetsDefinition:
+    """Return the asset of every table's history, downstream of its schema's clones, same partitions."""
+    named = {snapshot_name(schema, table.name): (schema, table.name) for schema, table in project.inventory.tables()}
+    tables = {dg.AssetKey(history_key(*table)): table for table in named.values()}
+    settings = warehouse.settings
+
+    @dbt_assets(
+        manifest=project.manifest,
+        name="history",
+        partitions_def=CLONE_DATES,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        dagster_dbt_translator=HistoryTranslator(named, settings.engine),
+        pool="history",
+    )
+    def history(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        # A generator that yields nothing: events name their own date, whereas an output stands for every date of the run.
+        yield from ()
+        dates = dates_of(context, settings.cutoffs(), now())
+        selected = sorted(tables[key] for key in context.selected_asset_keys)
+        try:
+            plans = [plan(warehouse, selected, date) for date in dates]
+            results = fold(project, warehouse, plans, context.log.info)
+            ledger = warehouse.ledger({schema for schema, _ in selected})
+        except HistoryError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        failures: list[str] = []
+        for each in plans:
+            for row in ledger:
+                if row.date == each.date and (row.schema, row.table) in each.tables and _holds(row, each.clones):
+                    context.log_event(_materialization(row))
+            failures += failures_of(each, ledger, results.get(each.date))
+        if failures:
+            raise dg.Failure(
+                f"{len(failures)} of {len(selected) * len(dates)} tables were not folded: " + "; ".join(failures),
+                allow_retries=False,
+            )
+
+    return history
+
+
+def plan(warehouse: Warehouse, tables: Sequence[TableRef], date: dt.date) -> Plan:
+    """Return what there is to fold for a date: the selected tables that their schema's clone holds, and why not the others."""
+    clones: dict[str, Clone] = {}
+    cloned: set[TableRef] = set()
+    for schema in sorted({schema for schema, _ in tables}):
+        if clone := warehouse.find_clone(schema, date):
+            clones[schema] = clone
+            cloned |= {(schema, table.name) for table in warehouse.read_clone(clone).tables}
+    failures = {
+        (schema, table): (
+            f"found no table {table_name(schema, table)} in the clone of {date}: check that Fivetran still loads it"
+            if schema in clones
+            else f"found no clone of {schema} for {date}: materialize clones/{encode(schema)} first"
+        )
+        for schema, table in tables
+        if (schema, table) not in cloned
+    }
+    return Plan(date, clones, tuple(table for table in tables if table in cloned), failures)
+
+
+def fold(
+    project: DbtProject, warehouse: Warehouse, plans: Sequence[Plan], say: Callable[[str], Any]
+) -> dict[dt.date, dbt_run.NightResult]:
+    """Fold every planned table that is not folded yet, date by date; raises SettingsError when the cutoff rule has changed."""
+    ledger = warehouse.ledger()
+    check_rule(warehouse.settings, ledger)
+    open_plans = [(each, todo) for each in plans if (todo := each.todo(ledger))]
+    if not open_plans:
+        return {}
+    nights = [night(each, todo, warehouse.settings) for each, todo in open_plans]
+    results = dbt_run.fold(project.folder, nights, warehouse.settings, say)
+    return {each.date: result for (each, _), result in zip(open_plans, results, strict=True)}
+
+
+def night(each: Plan, todo: Sequence[TableRef], settings: Settings) -> dbt_run.Night:
+    """Return the dbt invocation of a date: what the macros are told, and the snapshots of the tables."""
+    schemas = sorted({schema for schema, _ in todo})
+    run = {
+        "clone_date": str(each.date),
+        "cutoff": _sql_instant(settings.cutoffs().at(each.date)),
+        "time_zone": settings.timezone.key,
+        "cutoff_time": f"{settings.cutoff:%H:%M}",
+        "schemas": {
+            schema: {
+                "clone_id": each.clones[schema].clone_id,
+                "quiet_point": _sql_instant(each.clones[schema].quiet_point),
+                "location": each.clones[schema].location,
+            }
+            for schema in schemas
+        },
+    }
+    return dbt_run.Night(run, [snapshot_name(*table) for table in todo])
+
+
+def failures_of(each: Plan, ledger: Collection[Applied], result: dbt_run.NightResult | None) -> list[str]:
+    """Return one line for every selected table of a date that the ledger does not hold afterwards, with what dbt said of it."""
+    lines = list(each.failures.values())
+    for table in each.todo(ledger):
+        said = (result and (result.failed.get(snapshot_name(*table)) or result.error)) or "dbt said nothing of it"
+        lines.append(f"{table_name(*table)} of {each.date}: {' '.join(said.split())}")
+    return lines
+
+
+def check_rule(settings: Settings, ledger: Sequence[Applied]) -> None:
+    """Refuse settings under which the dates of an existing history would stand for other instants."""
+    for row in ledger[:1]:
+        if (row.time_zone, row.cutoff_time) != (settings.timezone.key, f"{settings.cutoff:%H:%M}"):
+            raise SettingsError(
+                f"found HISTORY_CUTOFF={settings.cutoff:%H:%M} and HISTORY_TIMEZONE={settings.timezone.key}, but the history "
+                f"was built with {row.cutoff_time} and {row.time_zone}: set these again, or start another HISTORY_HOME"
+            )
+
+
+def _holds(row: Applied, clones: Mapping[str, Clone]) -> bool:
+    return clones[row.schema].clone_id == row.clone_id
+
+
+def _materialization(row: Applied) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
+        dg.AssetKey(history_key(row.schema, row.table)),
+        partition=str(row.date),
+        metadata={
+            "dagster/row_count": dg.MetadataValue.int(row.rows),
+            "opened": dg.MetadataValue.int(row.opened),
+            "closed": dg.MetadataValue.int(row.closed),
+            "cutoff": dg.MetadataValue.timestamp(row.cutoff),
+            "quiet_point": dg.MetadataValue.timestamp(row.quiet_point),
+            "clone_id": dg.MetadataValue.text(row.clone_id),
+        },
+    )
+
+
+def _sql_instant(instant: dt.datetime) -> str:
+    return f"{instant.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}"
