@@ -1,0 +1,58 @@
+"""Fixtures that more than one test module shares."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from history_assets.settings import Settings
+from history_assets.warehouse.duckdb import DuckDBWarehouse
+from tests.landing import Landing
+
+hypothesis_settings.register_profile("ci", deadline=None)
+hypothesis_settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("HISTORY_") or name == "DAGSTER_HOME":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty HISTORY_HOME that the environment names, with a Dagster home of its own."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HISTORY_HOME", str(home))
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    return home
+
+
+@pytest.fixture
+def landing(home: Path) -> Landing:
+    return Landing(home)
+
+
+@pytest.fixture
+def make_settings(home: Path) -> Callable[..., Settings]:
+    """Settings over the home, each overridable."""
+
+    def make(**overrides: Any) -> Settings:
+        return Settings(**{"home": home} | overrides)
+
+    return make
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings()
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> DuckDBWarehouse:
+    return DuckDBWarehouse(settings)
