@@ -95,10 +95,8 @@ def refresh() -> None:
     for table, reason in result.refused.items():
         err.print(f"left out {table}: {reason}", markup=False, style="yellow")
     what = "changed" if result.changed else "unchanged"
-    out.print(
-        f"{len(result.inventory.schemas)} schemas, {len(result.inventory.tables())} tables; project {what}:", markup=False
-    )
-    out.print(str(result.project.folder), markup=False)
+    counts = f"{len(result.inventory.schemas)} schemas, {len(result.inventory.tables())} tables"
+    out.print(f"{counts}; project {what}: {result.project.folder}", markup=False)
 
 
 @app.command()
@@ -116,7 +114,7 @@ def run(
 
     settings, warehouse = _open()
     report = run_night(settings, warehouse, parse_date(date), schema, reclone=reclone)
-    out.print(f"{report.date}: {report.clones} schemas cloned, {report.tables} tables folded", markup=False)
+    out.print(f"{report.date}: {report.said()}", markup=False)
     for failure in report.failures:
         err.print(f"error: {failure}", markup=False, style="red")
     if report.failures:

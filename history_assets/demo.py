@@ -43,8 +43,7 @@ def run_demo(settings: Settings, warehouse: Warehouse, days: int, out: Console) 
             progress.update(task, description=f"{date}  cloning and folding …")
             report = run_night(settings, warehouse, date)
             failures += report.failures
-            said = f"{date}  {report.clones} schemas cloned, {report.tables} tables folded"
-            progress.update(task, description=said, completed=1)
+            progress.update(task, description=f"{date}  {report.said()}", completed=1)
     _summarize(settings, warehouse, out, time.monotonic() - began)
     for failure in failures:
         out.print(f"failed: {failure}", markup=False, style="red")

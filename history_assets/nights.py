@@ -27,12 +27,18 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclasses.dataclass(frozen=True)
 class NightReport:
-    """What a night came to: clones and tables recorded, and what failed, one line each."""
+    """What a night came to: schemas cloned of those asked for, tables folded of those cloned, and a line for what failed."""
 
     date: dt.date
-    clones: int
+    schemas: int
+    cloned: int
     tables: int
+    folded: int
     failures: tuple[str, ...]
+
+    def said(self) -> str:
+        """Return the counts in words."""
+        return f"{self.cloned} of {self.schemas} schemas cloned, {self.folded} of {self.tables} tables folded"
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -79,7 +85,7 @@ def run_night(
         folded = _run(definitions, SNAPSHOTS_JOB, instance, date, keys, {}) if keys else None
     tables = len(folded.get_asset_materialization_events()) if folded else 0
     failures = [*_failures(cloned), *(_failures(folded) if folded else ())]
-    return NightReport(date, len(made), tables, tuple(failures))
+    return NightReport(date, len(names), len(made), len(keys), tables, tuple(failures))
 
 
 def _histories(refreshed: Refreshed, schemas: Collection[str]) -> list[list[str]]:

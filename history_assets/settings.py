@@ -121,7 +121,7 @@ def _matches(schema: str, patterns: tuple[str, ...]) -> bool:
 def _unknown(name: str, known: list[str]) -> str:
     if name in NOT_YET:
         return f"found {name}, which this version cannot honour ({NOT_YET[name]}): unset it"
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
     return f"found the unknown setting {name}: " + (
         f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
     )

@@ -27,19 +27,17 @@ def quiet_now(schema: str, syncs: Sequence[Sync], cutoff: dt.datetime) -> dt.dat
     """
     for sync in syncs:
         if sync.started >= cutoff:
-            raise _cannot(
-                schema, cutoff, f"connection {sync.connection} has synced since, from {sync.started:%Y-%m-%d %H:%M} UTC"
-            )
+            raise _cannot(schema, cutoff, f"{_named(sync)} has begun since")
         if sync.ended is None or sync.ended > cutoff:
-            raise _cannot(
-                schema, cutoff, f"a sync of {sync.connection} from {sync.started:%Y-%m-%d %H:%M} UTC ran at that time"
-            )
+            raise _cannot(schema, cutoff, f"{_named(sync)} ran at that time")
     for last in {sync.connection: sync for sync in sorted(syncs, key=lambda sync: sync.started)}.values():
         if not last.succeeded:
-            raise _cannot(
-                schema, cutoff, f"the last sync of {last.connection} before, at {last.started:%Y-%m-%d %H:%M} UTC, failed"
-            )
+            raise _cannot(schema, cutoff, f"{_named(last)}, the last before, failed")
     return cutoff
+
+
+def _named(sync: Sync) -> str:
+    return f"the sync of {sync.connection} from {sync.started:%Y-%m-%d %H:%M} UTC"
 
 
 def _cannot(schema: str, cutoff: dt.datetime, reason: str) -> CloneError:

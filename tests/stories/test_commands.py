@@ -1,0 +1,184 @@
+"""The commands, as a person types them: what they print, and how they end."""
+
+import csv
+import datetime as dt
+import io
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from history_assets import cli
+from tests.landing import Landing
+
+Run = Callable[..., tuple[int, str, str]]
+
+DAY_BEFORE, DAY = "2026-11-20", "2026-11-21"
+
+
+@pytest.fixture(scope="module")
+def story_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def run(story_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Type a command; returns its exit code and what it wrote to both streams."""
+    monkeypatch.setenv("HISTORY_HOME", str(story_home))
+    monkeypatch.setenv("DAGSTER_HOME", str(story_home / "dagster"))
+    monkeypatch.setattr(cli, "out", cli.Console(soft_wrap=True, highlight=False))
+    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, soft_wrap=True, highlight=False))
+
+    def type_in(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["history-assets", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return type_in
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: Path) -> None:
+    """Before there is a raw database, and after."""
+    remedy = "expected one DuckDB file per Fivetran schema in it; set HISTORY_HOME, or try `history-assets demo`"
+    assert run("run", "--date", DAY) == (2, "", f"error: found no folder {story_home}/raw: {remedy}\n")
+    Landing(story_home).execute(
+        "crm",
+        "2026-11-19T22:00",
+        "create table account (id int primary key, name varchar, _fivetran_deleted boolean, _fivetran_synced timestamptz)",
+        "insert into account values (1, 'Ann', false, now()), (2, null, true, now()), (3, 'a,\"b', false, now())",
+    )
+    before = tree(story_home)
+
+    for words, says in {
+        ("run", "--date", "2026-11-31"): "found '2026-11-31' where a clone date was expected",
+        ("run", "--date", "2199-01-01"): "whose cutoff 2199-01-01 00:00 UTC is in the future",
+        ("run", "--date", DAY, "--schema", "nope"): "found no schema nope to clone: expected one of crm",
+        ("as-of", "crm.account", DAY): "found no history of crm.account: expected one of none, the history is empty",
+        ("as-of", "crm.account", "today"): "found 'today' where a clone date was expected",
+        ("as-of", "crm.account", DAY, "--format", "parquet"): "found --format parquet without --output",
+    }.items():
+        code, printed, complaint = run(*words)
+        assert (code, printed, complaint.count("\n")) == (2, "", 1), words
+        assert complaint.startswith("error: "), words
+        assert says in complaint, words
+    assert tree(story_home) == before
+
+
+def test_a_night_is_cloned_and_folded(run: Run) -> None:
+    assert run("run", "--date", DAY_BEFORE) == (0, "2026-11-20: 1 of 1 schemas cloned, 1 of 1 tables folded\n", "")
+
+
+def test_a_second_night_sees_what_changed(run: Run, story_home: Path) -> None:
+    Landing(story_home).execute("crm", "2026-11-20T22:00", "update account set name = 'Änn' where id = 1")
+
+    assert run("run", "--date", DAY, "--schema", "crm") == (0, "2026-11-21: 1 of 1 schemas cloned, 1 of 1 tables folded\n", "")
+
+
+def test_a_night_can_be_run_again(run: Run) -> None:
+    assert run("run", "--date", DAY) == (0, "2026-11-21: 1 of 1 schemas cloned, 1 of 1 tables folded\n", "")
+
+
+@pytest.mark.parametrize(("date", "name"), [(DAY_BEFORE, "Ann"), (DAY, "Änn")])
+def test_as_of_writes_csv_of_that_day(date: str, name: str, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "account.csv"
+
+    assert run("as-of", "crm.account", date, "--format", "csv", "--output", str(file)) == (0, "", "")
+
+    rows = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert sorted((row["id"], row["name"]) for row in rows) == [("1", name), ("3", 'a,"b')]
+
+
+def test_as_of_writes_parquet_typed_as_the_source(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "account.parquet"
+
+    assert run("as-of", "crm.account", DAY, "--format", "parquet", "--output", str(file), "--deleted")[0] == 0
+
+    found = pyarrow.parquet.read_table(file)
+    assert found.schema == pa.schema(
+        [
+            ("id", pa.int32()),
+            ("name", pa.string()),
+            ("_fivetran_deleted", pa.bool_()),
+            ("_fivetran_synced", pa.timestamp("us", "UTC")),
+        ]
+    )
+    assert sorted(found.drop_columns("_fivetran_synced").to_pylist(), key=lambda row: row["id"]) == [
+        {"id": 1, "name": "Änn", "_fivetran_deleted": False},
+        {"id": 2, "name": None, "_fivetran_deleted": True},
+        {"id": 3, "name": 'a,"b', "_fivetran_deleted": False},
+    ]
+
+
+def test_as_of_shows_a_table(run: Run) -> None:
+    code, printed, _ = run("as-of", "crm.account", DAY_BEFORE)
+
+    assert code == 0
+    assert "Ann" in printed
+    assert "Änn" not in printed
+
+
+def test_a_date_that_was_never_applied_names_the_nearest(run: Run) -> None:
+    assert run("as-of", "crm.account", "2026-11-01") == (
+        2,
+        "",
+        "error: found no night 2026-11-01 in the history of crm.account: the nearest that it holds are 2026-11-20\n",
+    )
+
+
+def test_verify_proves_every_night(run: Run) -> None:
+    assert run("verify") == (0, "2 of 2 table-nights are exact\n", "")
+    assert run("verify", "--date", DAY, "--schema", "crm") == (0, "1 of 1 table-nights are exact\n", "")
+
+
+def test_status_shows_the_recent_dates(run: Run) -> None:
+    days = (dt.datetime.now(dt.UTC).date() - dt.date.fromisoformat(DAY_BEFORE)).days + 1
+
+    code, printed, _ = run("status", "--days", str(min(days, 60)))
+
+    assert code == 0
+    if days <= 60:
+        header, row = printed.splitlines()[:2]
+        assert header.split()[:3] == ["schema", "11-20", "11-21"]
+        assert row.split()[:3] == ["crm", "applied", "applied"]
+
+
+def test_what_cannot_be_cloned_fails_the_run_by_name(run: Run, story_home: Path) -> None:
+    Landing(story_home).touch("crm", "2026-11-22T05:00")
+
+    code, printed, complaint = run("run", "--date", "2026-11-22")
+
+    assert (code, printed) == (1, "2026-11-22: 0 of 1 schemas cloned, 0 of 0 tables folded\n")
+    assert "cannot clone crm as it was at 2026-11-22 00:00 UTC" in complaint
+
+
+def test_another_cutoff_than_the_historys_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch, story_home: Path) -> None:
+    Landing(story_home).touch("crm", "2026-11-20T22:00")
+    monkeypatch.setenv("HISTORY_TIMEZONE", "Europe/Zurich")
+
+    code, _, complaint = run("run", "--date", "2026-11-22")
+
+    assert code != 0
+    assert "built with 00:00 and UTC: set these again" in complaint
+
+
+def test_refresh_says_what_there_is(run: Run, story_home: Path) -> None:
+    Landing(story_home).execute("crm", "2026-11-20T22:00", "create table bad (dbt_valid_to int, _fivetran_synced timestamptz)")
+
+    code, printed, complaint = run("refresh")
+
+    assert code == 0
+    assert re.fullmatch(rf"1 schemas, 2 tables; project (un)?changed: {story_home}/dbt/\w+\n", printed)
+    assert complaint == (
+        "left out crm.bad: it has a column dbt_valid_to, which history tables use themselves: "
+        "exclude the table or rename the column\n"
+    )

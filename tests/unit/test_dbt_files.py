@@ -1,0 +1,124 @@
+"""The generated project follows from the inventory, and is put in force whole or not at all."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from history_assets import dbt_files
+from history_assets.errors import ProjectError
+from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
+
+
+def table(name: str, *columns: str, source: KeySource = KeySource.DECLARED) -> Table:
+    made = tuple(Column(column, "INTEGER", position) for position, column in enumerate(columns, 1))
+    return Table(name, made, columns[:1] if source is KeySource.DECLARED else columns, source)
+
+
+def inventory(*tables: Table, schema: str = "sales force") -> Inventory:
+    return Inventory((Schema(schema, tables),))
+
+
+def parsed(folder: Path) -> None:
+    """Stand in for dbt."""
+    (folder / "target").mkdir()
+    (folder / "target" / "manifest.json").write_text("{}")
+
+
+def test_a_table_becomes_a_source_and_a_snapshot() -> None:
+    rendered = dbt_files.render(inventory(table("Order Item", "a", "b"), table("log", "x", "y", source=KeySource.WHOLE_ROW)))
+
+    assert yaml.safe_load(rendered.files["generated/sales_x20_force.yml"]) == {
+        "version": 2,
+        "sources": [
+            {
+                "name": "sales_x20_force",
+                "schema": "sales force",
+                "description": "Fivetran schema sales force, in the clone of the night that is run.",
+                "tables": [
+                    {
+                        "name": encoded,
+                        "identifier": name,
+                        "config": {"meta": {"dagster": {"asset_key": ["clones", "sales_x20_force"]}}},
+                    }
+                    for encoded, name in (("Order_x20_Item", "Order Item"), ("log", "log"))
+                ],
+            }
+        ],
+        "snapshots": [
+            {
+                "name": "sales_x20_force__Order_x20_Item",
+                "relation": "source('sales_x20_force', 'Order_x20_Item')",
+                "description": "Every version of each row of sales force.Order Item; key a (declared).",
+                "config": {"schema": "sales force", "alias": "Order Item"},
+            },
+            {
+                "name": "sales_x20_force__log",
+                "relation": "source('sales_x20_force', 'log')",
+                "description": "Every version of each row of sales force.log; the whole row is its key.",
+                "config": {"schema": "sales force", "alias": "log"},
+            },
+        ],
+    }
+
+
+def test_columns_are_not_baked_in() -> None:
+    """A new column changes the saved inventory, not what dbt has to parse."""
+    before = dbt_files.render(inventory(table("t", "a"))).files
+    after = dbt_files.render(inventory(table("t", "a", "b"))).files
+
+    assert {name for name in after if after[name] != before[name]} == {"inventory.json"}
+
+
+@pytest.mark.parametrize("column", ["dbt_valid_to", "DBT_SCD_ID"])
+def test_a_table_with_a_column_of_ours_is_left_out_by_name(column: str) -> None:
+    rendered = dbt_files.render(inventory(table("bad", "a", column), table("good", "a")))
+
+    assert list(rendered.refused) == ["sales force.bad"]
+    assert column.lower() in rendered.refused["sales force.bad"]
+    assert [each.name for _, each in Inventory.from_json(rendered.files["inventory.json"]).tables()] == ["good"]
+
+
+def test_a_written_project_is_pointed_to(tmp_path: Path) -> None:
+    assert dbt_files.current(tmp_path) is None
+
+    rendered = dbt_files.render(inventory(table("t", "a")))
+    project = dbt_files.write(rendered, tmp_path, parsed)
+
+    assert dbt_files.current(tmp_path) == project
+    assert project.inventory == inventory(table("t", "a"))
+    assert {name: (project.folder / name).read_text() for name in rendered.files} == rendered.files
+
+
+def test_a_project_that_is_there_is_not_parsed_again(tmp_path: Path) -> None:
+    rendered = dbt_files.render(inventory(table("t", "a")))
+    first = dbt_files.write(rendered, tmp_path, parsed)
+
+    def never(_: Path) -> None:
+        raise AssertionError("parsed again")
+
+    assert dbt_files.write(rendered, tmp_path, never) == first
+
+
+def test_a_project_that_dbt_refuses_is_never_pointed_to(tmp_path: Path) -> None:
+    good = dbt_files.write(dbt_files.render(inventory(table("t", "a"))), tmp_path, parsed)
+
+    def refuse(_: Path) -> None:
+        raise ProjectError("no")
+
+    with pytest.raises(ProjectError):
+        dbt_files.write(dbt_files.render(inventory(table("other", "a"))), tmp_path, refuse)
+
+    assert dbt_files.current(tmp_path) == good
+    assert sorted(path.name for path in (tmp_path / "dbt").iterdir()) == sorted([good.folder.name, "current"])
+
+
+def test_the_hash_follows_the_content() -> None:
+    one, same, other = (dbt_files.render(inventory(table(name, "a"))) for name in ("t", "t", "u"))
+
+    assert one.hash == same.hash != other.hash
+
+
+def test_another_version_of_dbt_is_another_project() -> None:
+    assert set(json.loads(dbt_files.render(inventory(table("t", "a"))).files["versions.json"])) == {"dbt-core", "dbt-duckdb"}

@@ -1,0 +1,99 @@
+"""Settings come from the environment once; what is unknown or malformed is refused by name."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from history_assets.errors import SettingsError
+from history_assets.settings import NOT_YET, Settings
+
+
+def test_without_variables_there_are_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    settings = Settings.from_env()
+
+    assert settings.home == tmp_path / ".history"
+    assert (settings.engine, settings.timezone.key, settings.cutoff) == ("duckdb", "UTC", dt.time(0))
+    assert settings.selects("anything")
+
+
+def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "HOME": "/data",
+        "TIMEZONE": "Europe/Zurich",
+        "CUTOFF": "04:30",
+        "INCLUDE": "salesforce*, Zendesk",
+        "EXCLUDE": "*_test",
+        "KEYS": '{"s.t": ["a", "b"]}',
+        "THREADS": "2",
+        "LOCK_TIMEOUT": "1.5",
+        "WEBSERVER": "127.0.0.1:3000",
+    }.items():
+        monkeypatch.setenv(f"HISTORY_{name}", value)
+
+    settings = Settings.from_env()
+
+    assert settings.model_dump() == {
+        "engine": "duckdb",
+        "home": Path("/data"),
+        "timezone": settings.timezone,
+        "cutoff": dt.time(4, 30),
+        "include": ("salesforce*", "Zendesk"),
+        "exclude": ("*_test",),
+        "keys": {"s.t": ("a", "b")},
+        "threads": 2,
+        "lock_timeout": 1.5,
+        "webserver": "127.0.0.1:3000",
+    }
+    assert settings.timezone.key == "Europe/Zurich"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("HISTORY_TIMZONE", "UTC", "did you mean HISTORY_TIMEZONE?"),
+        ("HISTORY_QQQQQQ", "x", "expected one of HISTORY_CUTOFF, "),
+        ("HISTORY_ENGINE", "oracle", "found HISTORY_ENGINE='oracle'"),
+        ("HISTORY_TIMEZONE", "Mars/Olympus", "found HISTORY_TIMEZONE='Mars/Olympus': no such time zone"),
+        ("HISTORY_TIMEZONE", "../etc", "no such time zone"),
+        ("HISTORY_CUTOFF", "25:00", "found HISTORY_CUTOFF='25:00'"),
+        ("HISTORY_THREADS", "many", "found HISTORY_THREADS='many'"),
+        ("HISTORY_THREADS", "0", "found HISTORY_THREADS='0'"),
+        ("HISTORY_KEYS", "{", "no JSON"),
+        ("HISTORY_WEBSERVER", "http://host", "found HISTORY_WEBSERVER='http://host'"),
+    ],
+)
+def test_a_wrong_variable_is_refused_by_name(name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env()
+
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", sorted(NOT_YET))
+def test_a_setting_that_would_be_ignored_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "30")
+
+    with pytest.raises(SettingsError, match=f"found {name}, which this version cannot honour"):
+        Settings.from_env()
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "schema", "selected"),
+    [
+        (("*",), (), "salesforce", True),
+        (("sales*",), (), "SalesForce", True),
+        (("sales*",), (), "zendesk", False),
+        (("*",), ("*_test",), "shop_test", False),
+        (("shop_test",), ("*_test",), "shop_test", False),
+    ],
+)
+def test_exclude_wins_over_include_in_any_case(
+    include: tuple[str, ...], exclude: tuple[str, ...], schema: str, selected: bool
+) -> None:
+    assert Settings(include=include, exclude=exclude).selects(schema) is selected

@@ -1,0 +1,132 @@
+"""A clone that can only show now is made only where now still is the cutoff."""
+
+import csv
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from history_assets.errors import CloneError
+from history_assets.fivetran.log import syncs_of
+from history_assets.fivetran.syncs import Sync, quiet_now
+from history_assets.warehouse.base import SyncEvent
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "fivetran"
+CUTOFF = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
+
+
+def at(minutes: int) -> dt.datetime:
+    return CUTOFF + dt.timedelta(minutes=minutes)
+
+
+def sync(started: int, ended: int | None, *, succeeded: bool = True, connection: str = "c") -> Sync:
+    return Sync(connection, at(started), None if ended is None else at(ended), succeeded)
+
+
+@pytest.mark.parametrize(
+    "syncs",
+    [
+        [],
+        [sync(-60, -50)],
+        [sync(-60, 0)],
+        [sync(-90, -80, succeeded=False), sync(-60, -50)],
+        [sync(-60, -50), sync(-40, -30, connection="other")],
+    ],
+)
+def test_the_cutoff_is_quiet_after_a_success_with_nothing_since(syncs: list[Sync]) -> None:
+    assert quiet_now("s", syncs, CUTOFF) == CUTOFF
+
+
+@pytest.mark.parametrize(
+    ("syncs", "because"),
+    [
+        ([sync(-60, -50), sync(0, 5)], "has begun since"),
+        ([sync(3, None)], "has begun since"),
+        ([sync(-10, 1)], "ran at that time"),
+        ([sync(-10, None)], "ran at that time"),
+        ([sync(-60, -50, succeeded=False)], "the last before, failed"),
+        ([sync(-60, -50), sync(-70, -65, succeeded=False, connection="other")], "the last before, failed"),
+    ],
+)
+def test_else_it_says_why_it_cannot(syncs: list[Sync], because: str) -> None:
+    with pytest.raises(CloneError, match=rf"cannot clone s as it was at 2026-11-22 00:00 UTC, because .*{because}"):
+        quiet_now("s", syncs, CUTOFF)
+
+
+def event(minutes: int, name: str, data: str | None = None, connection: str = "id", known_as: str = "s") -> SyncEvent:
+    return SyncEvent(connection, known_as, at(minutes), name, None, data)
+
+
+SUCCESS = '{"status":"SUCCESSFUL"}'
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([event(1, "sync_start"), event(2, "sync_end", SUCCESS)], [sync(1, 2, connection="s")]),
+        ([event(1, "sync_start"), event(2, "sync_end")], [sync(1, 2, connection="s")]),
+        (
+            [event(1, "sync_start"), event(2, "sync_end", '{"status":"FAILURE_WITH_TASK"}')],
+            [sync(1, 2, connection="s", succeeded=False)],
+        ),
+        ([event(1, "sync_start")], [sync(1, None, connection="s", succeeded=False)]),
+        (
+            [event(1, "sync_start"), event(5, "sync_start"), event(6, "sync_end", SUCCESS)],
+            [sync(1, 5, connection="s", succeeded=False), sync(5, 6, connection="s")],
+        ),
+        ([event(1, "sync_end", SUCCESS)], []),
+        (
+            [event(1, "sync_start"), event(2, "records_modified", "no json"), event(3, "sync_end", SUCCESS)],
+            [sync(1, 3, connection="s")],
+        ),
+    ],
+)
+def test_starts_and_ends_make_syncs(events: list[SyncEvent], expected: list[Sync]) -> None:
+    assert syncs_of("s", events) == expected
+
+
+def test_a_schema_belongs_to_the_connections_that_write_it_or_bear_its_name() -> None:
+    events = [
+        event(1, "sync_start", connection="1", known_as="shop"),
+        event(2, "records_modified", '{"schema":"shop_public","table":"t"}', connection="1", known_as="shop"),
+        event(3, "sync_start", connection="2", known_as="shop_public.sheet"),
+        event(4, "sync_start", connection="3", known_as="shop_billing"),
+        event(5, "sync_start", connection="4", known_as="shop_b"),
+    ]
+
+    assert [each.connection for each in syncs_of("shop_public", events) or ()] == ["shop", "shop_public.sheet"]
+    assert [each.connection for each in syncs_of("shop_billing", events) or ()] == ["shop_billing"]
+
+
+def test_without_better_evidence_the_longest_prefix_owns_a_schema() -> None:
+    events = [
+        event(1, "sync_start", connection="1", known_as="shop"),
+        event(2, "sync_start", connection="2", known_as="shop_eu"),
+        event(3, "sync_start", connection="3", known_as="sho"),
+    ]
+
+    assert [each.connection for each in syncs_of("shop_eu_public", events) or ()] == ["shop_eu"]
+    assert [each.connection for each in syncs_of("shop_us", events) or ()] == ["shop"]
+    assert syncs_of("shopify", events) is None
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no Fivetran sample data in {SHARED}")
+def test_a_real_log_is_read() -> None:
+    """The public sample has two whole syncs, of a connection that is named otherwise than the schema it writes."""
+    with (SHARED / "fivetran_log" / "log.csv").open() as file:
+        events = [
+            SyncEvent(
+                row["connection_id"],
+                row["connection_id"],
+                dt.datetime.fromisoformat(row["time_stamp"]).replace(tzinfo=dt.UTC),
+                row["message_event"],
+                row["sync_id"],
+                row["message_data"],
+            )
+            for row in csv.DictReader(file)
+        ]
+
+    days = [dt.datetime(2021, 12, day, tzinfo=dt.UTC) for day in (9, 10)]
+    start, end = dt.timedelta(hours=14, minutes=26, seconds=5.907), dt.timedelta(hours=14, minutes=27, seconds=0.504)
+    assert syncs_of("instagram_business", events) == [Sync("this_connection", day + start, day + end, True) for day in days]
+    assert syncs_of("salesforce", events) is None

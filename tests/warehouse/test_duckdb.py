@@ -1,0 +1,292 @@
+"""The embedded engine: a clone is its schema's file of that instant, whole, frozen, or not there."""
+
+import datetime as dt
+import os
+import stat
+import subprocess
+import sys
+import threading
+import unittest.mock
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from history_assets.errors import CloneError, UsageError, WarehouseError
+from history_assets.inventory import Column, KeySource, Schema, Table
+from history_assets.settings import Settings
+from history_assets.warehouse.base import Clone
+from history_assets.warehouse.duckdb import DuckDBWarehouse
+from history_assets.warehouse.duckdb_files import read_tables
+from tests.landing import Landing
+
+DATE = dt.date(2026, 11, 20)
+BEFORE, CUTOFF, AFTER = "2026-11-19T23:00", "2026-11-20T00:00", "2026-11-20T00:01"
+SYNCED = "_fivetran_synced timestamptz"
+
+
+def no_log() -> None:
+    """Settle a schema of which the sync log knows nothing."""
+    return
+
+
+def contents(path: Path | str) -> dict[str, list[tuple[object, ...]]]:
+    """Return every row of every table in ``main``, and their definitions."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        tables = connection.execute("select table_name, sql from duckdb_tables() where schema_name = 'main'").fetchall()
+        return {name: [(sql,), *sorted(connection.execute(f'from main."{name}"').fetchall(), key=repr)] for name, sql in tables}
+
+
+@pytest.fixture
+def crm(landing: Landing) -> Landing:
+    """A schema with a composite key, a keyless table with duplicates, an empty table, and a view."""
+    landing.execute(
+        "crm",
+        BEFORE,
+        f"create table item (line int, order_id int, amount decimal(12, 2), raw json, {SYNCED}, primary key (order_id, line))",
+        "insert into item values (1, 7, 9.99, '{\"a\": 1}', now()), (2, 7, null, null, now())",
+        f"create table tag (name varchar, {SYNCED})",
+        "insert into tag values ('x', now()), ('x', now()), (null, now())",
+        f"create table nothing (id int, _fivetran_id varchar, {SYNCED})",
+        "create view looks as select * from item",
+    )
+    return landing
+
+
+def test_inventory_reads_tables_columns_and_keys(crm: Landing, make_settings: Callable[..., Settings]) -> None:
+    crm.execute("elsewhere", BEFORE, "create table t (id int)")
+    crm.execute("fivetran_metadata", BEFORE, f"create table log (id int, {SYNCED})")
+
+    found = DuckDBWarehouse(make_settings(keys={"crm.tag": ["name"]})).inventory()
+
+    stamp = "TIMESTAMP WITH TIME ZONE"
+    assert found.schemas == (
+        Schema(
+            "crm",
+            (
+                Table(
+                    "item",
+                    (
+                        Column("line", "INTEGER", 1),
+                        Column("order_id", "INTEGER", 2),
+                        Column("amount", "DECIMAL(12,2)", 3),
+                        Column("raw", "JSON", 4),
+                        Column("_fivetran_synced", stamp, 5),
+                    ),
+                    ("order_id", "line"),
+                    KeySource.DECLARED,
+                ),
+                Table(
+                    "nothing",
+                    (Column("id", "INTEGER", 1), Column("_fivetran_id", "VARCHAR", 2), Column("_fivetran_synced", stamp, 3)),
+                    ("_fivetran_id",),
+                    KeySource.SURROGATE,
+                ),
+                Table(
+                    "tag", (Column("name", "VARCHAR", 1), Column("_fivetran_synced", stamp, 2)), ("name",), KeySource.CONFIGURED
+                ),
+            ),
+        ),
+    )
+
+
+def test_inventory_takes_a_constant_number_of_statements(landing: Landing) -> None:
+    landing.execute("narrow", BEFORE, f"create table t (id int primary key, {SYNCED})")
+    landing.execute("wide", BEFORE, *(f"create table t{number} (id int primary key, {SYNCED})" for number in range(100)))
+    asked: dict[str, list[str]] = {"narrow": [], "wide": []}
+    for schema, statements in asked.items():
+        with duckdb.connect(str(landing.file(schema)), read_only=True) as connection:
+            counting = unittest.mock.Mock(wraps=connection)
+            found = read_tables(counting, schema, {})
+            statements += [call.args[0] for call in counting.execute.call_args_list]
+
+    assert len(found.tables) == 100
+    assert asked["narrow"] == asked["wide"]
+
+
+def test_a_clone_holds_every_table_with_data_types_and_keys(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    clone = warehouse.clone("crm", DATE, no_log)
+
+    assert contents(clone.location) == contents(crm.file("crm"))
+    assert warehouse.read_clone(clone) == warehouse.read_schema("crm")
+    assert clone == Clone(
+        "crm",
+        DATE,
+        clone.clone_id,
+        dt.datetime(2026, 11, 20, tzinfo=dt.UTC),
+        dt.datetime(2026, 11, 20, tzinfo=dt.UTC),
+        tables=3,
+        rows=5,
+        bytes=clone.bytes,
+        location=str(warehouse.clones / "crm" / "2026-11-20.duckdb"),
+    )
+    assert clone.bytes > 0
+    assert warehouse.find_clone("crm", DATE) == clone
+    assert warehouse.clone_dates() == {"crm": [DATE]}
+
+
+def test_a_clone_is_frozen(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    clone = Path(warehouse.clone("crm", DATE, no_log).location)
+    before = contents(clone)
+    crm.execute("crm", AFTER, "delete from item", "drop table tag cascade")
+
+    assert contents(clone) == before
+    assert stat.S_IMODE(clone.stat().st_mode) == 0o444
+
+
+def test_a_clone_that_exists_is_kept_unless_another_is_asked_for(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    first = warehouse.clone("crm", DATE, no_log)
+    crm.execute("crm", BEFORE, "delete from tag")
+
+    kept = warehouse.clone("crm", DATE, no_log)
+    assert kept == first
+
+    again = warehouse.clone("crm", DATE, no_log, replace=True)
+    assert again.clone_id != first.clone_id
+    assert (again.rows, contents(again.location)) == (2, contents(crm.file("crm")))
+
+
+def test_a_failed_second_clone_leaves_the_first(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    first = warehouse.clone("crm", DATE, no_log)
+
+    def refuse() -> dt.datetime:
+        raise CloneError("not settled")
+
+    with pytest.raises(CloneError, match="not settled"):
+        warehouse.clone("crm", DATE, refuse, replace=True)
+
+    assert warehouse.find_clone("crm", DATE) == first
+    assert [path.name for path in Path(first.location).parent.iterdir()] == ["2026-11-20.duckdb"]
+
+
+def test_what_was_written_after_the_cutoff_is_never_cloned(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    crm.touch("crm", AFTER)
+
+    with pytest.raises(CloneError, match=r"cannot clone crm as it was at 2026-11-20 00:00 UTC.*written at 2026-11-20 00:01:00"):
+        warehouse.clone("crm", DATE, no_log)
+
+    assert warehouse.clone_dates() == {}
+    crm.touch("crm", CUTOFF)
+    assert warehouse.clone("crm", DATE, no_log).rows == 5
+
+
+def test_the_sync_log_is_believed_before_the_file(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    crm.touch("crm", AFTER)
+    cutoff = warehouse.settings.cutoffs().at(DATE)
+
+    assert warehouse.clone("crm", DATE, lambda: cutoff).rows == 5
+
+
+def test_cloning_is_no_sync(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    """What a killed writer left in the write-ahead log is cloned, and the file does not look as if synced by that."""
+    script = f"""
+import duckdb, os, signal
+connection = duckdb.connect({str(crm.file("crm"))!r})
+connection.execute("insert into tag values ('late', now())")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script], check=False)
+    for path in crm.folder.iterdir():
+        moment = dt.datetime.fromisoformat(BEFORE).replace(tzinfo=dt.UTC).timestamp()
+        os.utime(path, (moment, moment))
+    assert crm.file("crm").with_name("crm.duckdb.wal").exists()
+
+    first = warehouse.clone("crm", DATE, no_log)
+    second = warehouse.clone("crm", DATE, no_log, replace=True)
+
+    assert (first.rows, second.rows) == (6, 6)
+
+
+def test_what_a_killed_clone_left_is_swept(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    folder = warehouse.clones / "crm"
+    folder.mkdir(parents=True)
+    (folder / ".2026-11-20.dead").write_bytes(b"half")
+
+    warehouse.clone("crm", DATE, no_log)
+
+    assert [path.name for path in folder.iterdir()] == ["2026-11-20.duckdb"]
+
+
+def test_a_clone_waits_for_a_writer(crm: Landing, warehouse: DuckDBWarehouse, make_settings: Callable[..., Settings]) -> None:
+    """A schema that is being written is cloned when it is let go, or refused by name when the wait is over."""
+    script = f"""
+import duckdb, sys
+connection = duckdb.connect({str(crm.file("crm"))!r})
+print("open", flush=True)
+sys.stdin.readline()
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdin is not None
+        assert writer.stdout.readline() == "open\n"
+        with pytest.raises(WarehouseError, match=r"crm\.duckdb still in use by another process after 0\.3 s"):
+            DuckDBWarehouse(make_settings(lock_timeout=0.3)).clone("crm", DATE, no_log)
+        threading.Timer(0.5, lambda: writer.stdin and writer.stdin.close()).start()
+
+        assert warehouse.clone("crm", DATE, no_log).rows == 5
+
+
+@pytest.mark.parametrize("name", ["a b", 'qu"ote', "it's", "ünï", "semi;colon", "select", "UPPER"])
+def test_any_schema_and_table_name_works(name: str, landing: Landing, warehouse: DuckDBWarehouse) -> None:
+    quoted = '"' + name.replace('"', '""') + '"'
+    landing.execute(name, BEFORE, f"create table {quoted} ({quoted} int, {SYNCED})", f"insert into {quoted} values (1, now())")
+
+    clone = warehouse.clone(name, DATE, no_log)
+
+    assert [table.name for table in warehouse.read_clone(clone).tables] == [name]
+    assert warehouse.clone_dates() == {name: [DATE]}
+
+
+def test_schemas_that_duckdb_cannot_tell_apart_are_refused(landing: Landing, warehouse: DuckDBWarehouse) -> None:
+    for name in ("crm", "CRM"):
+        landing.execute(name, BEFORE, f"create table t (id int, {SYNCED})")
+
+    with pytest.raises(WarehouseError, match="differ from CRM in case only"):
+        warehouse.inventory()
+
+
+@pytest.mark.parametrize("name", ["main", "information_schema", "_history_assets"])
+def test_schemas_that_would_shadow_the_engines_own_are_refused(name: str, landing: Landing, warehouse: DuckDBWarehouse) -> None:
+    landing.execute(name, BEFORE, f"create table t (id int, {SYNCED})")
+
+    with pytest.raises(WarehouseError, match=f"found a schema named {name}"):
+        warehouse.inventory()
+
+
+def test_bad_input_is_told_apart(landing: Landing, warehouse: DuckDBWarehouse, make_settings: Callable[..., Settings]) -> None:
+    landing.execute("crm", BEFORE, f"create table t (id int, {SYNCED})")
+    landing.execute("other", BEFORE, "create table t (id int)")
+
+    with pytest.raises(UsageError, match="found no schema nope to clone: expected one of crm, other"):
+        warehouse.inventory(["nope"])
+    with pytest.raises(UsageError, match="found no table with _fivetran_synced in other"):
+        warehouse.inventory(["other"])
+    with pytest.raises(CloneError, match="cannot clone gone, because"):
+        warehouse.clone("gone", DATE, no_log)
+    with pytest.raises(WarehouseError, match="found no folder"):
+        DuckDBWarehouse(make_settings(home=Path("/nowhere"))).inventory()
+    landing.file("broken").write_bytes(b"this is no database")
+    with pytest.raises(WarehouseError, match=r"broken\.duckdb, expected a DuckDB file"):
+        warehouse.inventory()
+
+
+def test_old_and_new_logs_are_read(landing: Landing, warehouse: DuckDBWarehouse) -> None:
+    """Accounts from before 2023 have connector where newer ones have connection."""
+    for log, word in (("fivetran_log", "connector"), ("fivetran_metadata", "connection")):
+        landing.execute(
+            log,
+            BEFORE,
+            f"create table {word} ({word}_id varchar, {word}_name varchar)",
+            f"insert into {word} values ('id', 'crm')",
+            f"create table log (time_stamp timestamptz, {word}_id varchar, message_event varchar, message_data varchar)",
+            "insert into log values ('2026-11-19 22:00:00+00', 'id', 'sync_start', null), "
+            "('2026-11-19 22:01:00.5+00', 'id', 'warning', null), ('2026-11-19 22:02:00+00', 'id', 'sync_end', '{}')",
+        )
+
+    events = warehouse.sync_events()
+
+    assert [(event.name, event.at.isoformat(), event.event, event.data) for event in events] == 2 * [
+        ("crm", "2026-11-19T22:00:00+00:00", "sync_start", None),
+        ("crm", "2026-11-19T22:02:00+00:00", "sync_end", "{}"),
+    ]
