@@ -78,7 +78,7 @@ def run_night(
     definitions = build_definitions(settings, warehouse=warehouse)
     with open_instance(settings) as instance:
         instance.add_dynamic_partitions(PARTITIONS, [str(date)])
-        config = {"ops": {"clones": {"config": {"reclone": reclone}}}}
+        config = {"ops": {"clone_schemas": {"config": {"reclone": reclone}}}}
         cloned = _run(definitions, CLONES_JOB, instance, date, [clone_key(name) for name in names], config)
         made = {tuple(event.asset_key.path) for event in cloned.get_asset_materialization_events() if event.asset_key}
         keys = _histories(refreshed, [name for name in names if tuple(clone_key(name)) in made])
