@@ -12,7 +12,7 @@ from history_assets.errors import HistoryMissingError
 from history_assets.naming import table_name
 from history_assets.settings import Settings
 from history_assets.warehouse import open_warehouse
-from history_assets.warehouse.base import Applied, Warehouse
+from history_assets.warehouse.base import Applied, Status, Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +41,7 @@ class History:
 
 def _find(ledger: Sequence[Applied], table: str, date: dt.date) -> Applied:
     # The names themselves may hold dots, so the whole is compared, never split.
-    applied = {row.date: row for row in ledger if table_name(row.schema, row.table) == table}
+    applied = {row.date: row for row in ledger if table_name(row.schema, row.table) == table and row.status is Status.APPLIED}
     if not applied:
         known = sorted({table_name(row.schema, row.table) for row in ledger})
         raise HistoryMissingError(f"found no history of {table}: expected one of {_some(known)}")
@@ -50,6 +50,8 @@ def _find(ledger: Sequence[Applied], table: str, date: dt.date) -> Applied:
         after = min((each for each in applied if each > date), default=None)
         nearest = " and ".join(str(each) for each in (before, after) if each)
         raise HistoryMissingError(f"found no night {date} in the history of {table}: the nearest that it holds are {nearest}")
+    if not applied[date].columns:
+        raise HistoryMissingError(f"found no table {table} on {date}: its schema was cloned that night without it")
     return applied[date]
 
 

@@ -16,6 +16,7 @@ import dagster as dg
 
 from history_assets.automation import CLONES_JOB, SNAPSHOTS_JOB
 from history_assets.definitions import build_definitions
+from history_assets.gates import Gate
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS
 from history_assets.refresh import Refreshed, refresh
@@ -65,8 +66,11 @@ def run_night(
     schemas: Collection[str] | None = None,
     *,
     reclone: bool = False,
+    allow: Collection[Gate] = (),
 ) -> NightReport:
     """Clone and fold a date's schemas, by default all, and return what came of it; raises HistoryError on bad input.
+
+    ``reclone`` makes clones again that exist; ``allow`` opens gates for this once.
 
     What is already cloned or folded is kept. A date that has not come yet, and a schema that is not there, are refused before
     anything is written.
@@ -82,7 +86,8 @@ def run_night(
         cloned = _run(definitions, CLONES_JOB, instance, date, [clone_key(name) for name in names], config)
         made = {tuple(event.asset_key.path) for event in cloned.get_asset_materialization_events() if event.asset_key}
         keys = _histories(refreshed, [name for name in names if tuple(clone_key(name)) in made])
-        folded = _run(definitions, SNAPSHOTS_JOB, instance, date, keys, {}) if keys else None
+        config = {"ops": {"history": {"config": {"allow": [gate.name for gate in allow]}}}}
+        folded = _run(definitions, SNAPSHOTS_JOB, instance, date, keys, config) if keys else None
     tables = len(folded.get_asset_materialization_events()) if folded else 0
     failures = [*_failures(cloned), *(_failures(folded) if folded else ())]
     return NightReport(date, len(names), len(made), len(keys), tables, tuple(failures))

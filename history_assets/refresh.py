@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from history_assets import dbt_files, dbt_run
 from history_assets.dbt_files import DbtProject
-from history_assets.inventory import Inventory, KeySource, Schema, Table
+from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Applied, Warehouse
 
@@ -42,6 +42,7 @@ def refresh(settings: Settings, warehouse: Warehouse) -> Refreshed:
 def _remembered(ledger: list[Applied]) -> Inventory:
     tables: dict[str, dict[str, Table]] = {}
     for row in ledger:
-        names = tuple(column.name for column in row.columns)
-        tables.setdefault(row.schema, {})[row.table] = Table(row.table, row.columns, names, KeySource.WHOLE_ROW)
+        columns = tuple(Column(column.name, column.type, position) for position, column in enumerate(row.columns, 1))
+        names = tuple(column.name for column in columns)
+        tables.setdefault(row.schema, {})[row.table] = Table(row.table, columns, names, KeySource.WHOLE_ROW)
     return Inventory(tuple(Schema(name, tuple(found.values())) for name, found in sorted(tables.items())))
