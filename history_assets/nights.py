@@ -86,8 +86,8 @@ def run_night(
         cloned = _run(definitions, CLONES_JOB, instance, date, [clone_key(name) for name in names], config)
         made = {tuple(event.asset_key.path) for event in cloned.get_asset_materialization_events() if event.asset_key}
         keys = _histories(refreshed, [name for name in names if tuple(clone_key(name)) in made])
-        config = {"ops": {"history": {"config": {"allow": [gate.name for gate in allow]}}}}
-        folded = _run(definitions, SNAPSHOTS_JOB, instance, date, keys, config) if keys else None
+        opened = {"ops": {"history": {"config": {"allow": [gate.name for gate in allow]}}}}
+        folded = _run(definitions, SNAPSHOTS_JOB, instance, date, keys, opened) if keys else None
     tables = len(folded.get_asset_materialization_events()) if folded else 0
     failures = [*_failures(cloned), *(_failures(folded) if folded else ())]
     return NightReport(date, len(names), len(made), len(keys), tables, tuple(failures))

@@ -45,8 +45,8 @@ def difference(connection: duckdb.DuckDBPyConnection, applied: Applied) -> Diffe
 def contradictions(connection: duckdb.DuckDBPyConnection, ledger: Sequence[Applied]) -> list[str]:
     """Return what a table's history says against itself or its ledger, one line each.
 
-    ``ledger`` holds all of the table's rows. Intervals must go forward, begin and end at applied cutoffs, be as long as they can
-    be, have identifiers of their own, add up to the ledger's row counts, and not meet in a key that its clone had once.
+    ``ledger`` holds all of the table's rows. Intervals must go forward, begin and end at applied cutoffs, be as long as they
+    can be, have identifiers of their own, add up to the ledger's row counts, and not meet in a key that its clone had once.
     """
     applied = [row for row in ledger if row.status is Status.APPLIED]
     if not applied:
