@@ -14,7 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from history_assets.automation import CLONES_JOB, SNAPSHOTS_JOB
+from history_assets.automation import CLONES_JOB, SNAPSHOTS_JOB, materialized
 from history_assets.definitions import build_definitions
 from history_assets.gates import Gate
 from history_assets.naming import clone_key, history_key
@@ -84,11 +84,11 @@ def run_night(
         instance.add_dynamic_partitions(PARTITIONS, [str(date)])
         config = {"ops": {"clones": {"config": {"reclone": reclone}}}}
         cloned = _run(definitions, CLONES_JOB, instance, date, [clone_key(name) for name in names], config)
-        made = {tuple(event.asset_key.path) for event in cloned.get_asset_materialization_events() if event.asset_key}
+        made = {tuple(key.path) for key, _ in materialized(instance, cloned.run_id)}
         keys = _histories(refreshed, [name for name in names if tuple(clone_key(name)) in made])
         opened = {"ops": {"history": {"config": {"allow": [gate.name for gate in allow]}}}}
         folded = _run(definitions, SNAPSHOTS_JOB, instance, date, keys, opened) if keys else None
-    tables = len(folded.get_asset_materialization_events()) if folded else 0
+        tables = len(materialized(instance, folded.run_id)) if folded else 0
     failures = [*_failures(cloned), *(_failures(folded) if folded else ())]
     return NightReport(date, len(names), len(made), len(keys), tables, tuple(failures))
 

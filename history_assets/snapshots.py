@@ -182,11 +182,12 @@ def night(
 
 
 def failures_of(each: Plan, ledger: Collection[Applied], result: dbt_run.NightResult | None) -> list[str]:
-    """Return one line for every selected table of a date that the ledger does not hold afterwards, with what dbt said of it."""
+    """Return a line for every selected table of a date that the ledger does not hold afterwards: what its gate or dbt said."""
+    held_back = {(row.schema, row.table): row.problem for row in ledger if row.date == each.date and row.problem}
     lines = list(each.failures.values())
     for table in each.todo(ledger):
         said = (result and (result.failed.get(snapshot_name(*table)) or result.error)) or "dbt said nothing of it"
-        lines.append(f"{table_name(*table)} of {each.date}: {' '.join(said.split())}")
+        lines.append(held_back.get(table) or f"{table_name(*table)} of {each.date}: {' '.join(said.split())}")
     return lines
 
 

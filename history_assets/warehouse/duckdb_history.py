@@ -130,6 +130,8 @@ def _adjoining(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -
 
 
 def _held_key(connection: duckdb.DuckDBPyConnection, newest: Applied) -> str:
+    if not newest.columns:
+        return ""
     held = _columns(connection, newest.schema, newest.table)
     by_name = {column.name.lower(): column for column in newest.columns}
     return ", ".join(quote(_held(by_name[name.lower()], held)) for name in newest.key)
