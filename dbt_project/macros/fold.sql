@@ -207,5 +207,5 @@
     {% set value = written('v' ~ labels[name], compared[labels[name] - 1].type) %}
     {% do parts.append('coalesce(' ~ text('|"' ~ name ~ '"') ~ ' || length(' ~ value ~ ") || ':' || " ~ value ~ ", '')") %}
   {% endfor %}
-  {% do return(digest(parts | join(' || '))) %}
+  {% do return(digest('concat(' ~ parts | join(', ') ~ ')')) %}
 {% endmacro %}

@@ -144,8 +144,10 @@ class Warehouse(abc.ABC):
         """Return what the Fivetran Platform Connector logged, oldest first; nothing where it does not load into this raw."""
 
     @abc.abstractmethod
-    def ledger(self, schemas: Collection[str] | None = None, date: dt.date | None = None) -> list[Applied]:
-        """Return the ledger, ordered by schema, table and date."""
+    def ledger(
+        self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
+    ) -> list[Applied]:
+        """Return the ledger, ordered by schema, table and date; of some schemas, a date, or a table named ``schema.table``."""
 
     @abc.abstractmethod
     def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":

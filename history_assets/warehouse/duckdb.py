@@ -118,7 +118,9 @@ class DuckDBWarehouse(Warehouse):
     def sync_events(self) -> list[SyncEvent]:
         return [event for log in _LOGS if (self.raw / f"{log}{_SUFFIX}").is_file() for event in self._events(log)]
 
-    def ledger(self, schemas: Collection[str] | None = None, date: dt.date | None = None) -> list[Applied]:
+    def ledger(
+        self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
+    ) -> list[Applied]:
         if not self.history.is_file():
             return []
         with self._open(self.history, read_only=True) as connection:
@@ -127,8 +129,9 @@ class DuckDBWarehouse(Warehouse):
             rows = connection.execute(
                 "select schema_name, table_name, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, "
                 f"columns, key_columns, status, problem, time_zone, cutoff_time from {quote(LEDGER_SCHEMA)}.applied "
-                "where ($1 is null or list_contains($1, schema_name)) and ($2 is null or clone_date = $2) order by 1, 2, 3",
-                [None if schemas is None else list(schemas), date],
+                "where ($1 is null or list_contains($1, schema_name)) and ($2 is null or clone_date = $2) "
+                "and ($3 is null or concat(schema_name, '.', table_name) = $3) order by 1, 2, 3",
+                [None if schemas is None else list(schemas), date, table],
             ).fetchall()
         return [_applied(row) for row in rows]
 

@@ -38,6 +38,8 @@ def difference(connection: duckdb.DuckDBPyConnection, applied: Applied) -> Diffe
     moment = [naive(applied.cutoff)]
     only = [f"({one}) except all ({other})" for one, other in ((found, expected), (expected, found))]
     counts = [connection.execute(f"select count(*) from ({each})", moment).fetchall()[0][0] for each in only]
+    if not any(counts):
+        return Difference(0, 0, ())
     rows = [row for each in only for row in connection.execute(f"select * from ({each}) limit {_EXAMPLES}", moment).fetchall()]
     return Difference(counts[0], counts[1], tuple(rows[:_EXAMPLES]))
 
