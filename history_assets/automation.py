@@ -63,6 +63,8 @@ def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
             raise dg.Failure(str(error), allow_retries=False) from error
         for table, reason in result.refused.items():
             context.log.warning(f"left out {table}: {reason}")
+        for key in result.ignored:
+            context.log.warning(key)
         context.add_output_metadata(
             {
                 "tables": dg.MetadataValue.int(len(result.inventory.tables())),

@@ -11,6 +11,8 @@ import dataclasses
 import datetime as dt
 import random
 import shutil
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -40,11 +42,14 @@ def date_of(number: int) -> dt.date:
 class Bench:
     """A home with the clones of many timelines, one table each, in a schema per order of folding."""
 
-    def __init__(self, home: Path, timelines: Sequence[Timeline]) -> None:
+    def __init__(self, home: Path, timelines: Sequence[Timeline], *, every_order: bool = True) -> None:
         self.timelines = {f"t{number}": timeline for number, timeline in enumerate(timelines)}
-        keys = {
-            f"{order}.{name}": timeline[0].key for name, timeline in self.timelines.items() for order in ORDERS if timeline[0]
-        }
+        names = list(self.timelines)
+        others = ORDERS[1:]
+        self.tables = {order: names[at :: len(others)] for at, order in enumerate(others)} | {ORDERS[0]: names}
+        if every_order:
+            self.tables = dict.fromkeys(ORDERS, names)
+        keys = {f"{order}.{name}": state.key for name, (state, *_) in self.timelines.items() for order in ORDERS if state}
         self.settings = Settings(home=home, gates=(), keys=keys, threads=2)
         self.warehouse = DuckDBWarehouse(self.settings)
         self.warehouse.raw.mkdir(parents=True)
