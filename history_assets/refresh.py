@@ -46,7 +46,7 @@ def _ignored(settings: Settings, inventory: Inventory) -> Iterator[str]:
     for name, key in settings.keys.items():
         missing = [column for column in key if name not in tables or tables[name].column(column) is None]
         if missing:
-            yield f"found HISTORY_KEYS naming {', '.join(missing)} of {name}, which is not there: correct it, until then it is ignored"
+            yield f"found HISTORY_KEYS naming {', '.join(missing)} of {name}, which is not there: ignored until corrected"
 
 
 def _remembered(ledger: list[Applied]) -> Inventory:
