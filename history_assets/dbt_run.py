@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from history_assets.errors import ProjectError, WarehouseError
 from history_assets.settings import RUN_VARIABLE, Settings
-from history_assets.warehouse.duckdb_files import connect
+from history_assets.warehouse import open_warehouse
 
 _LOCKED = 75
 """Exit code of a child that could not have the history to itself; EX_TEMPFAIL of sysexits.h."""
@@ -66,8 +66,7 @@ def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callab
         request, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
         asked = {
             "project": str(project),
-            "history": str(settings.home / "history.duckdb"),
-            "lock_timeout": settings.lock_timeout,
+            "settings": settings.model_dump(mode="json", include={"engine", "home", "lock_timeout"}),
             "nights": [dataclasses.asdict(night) for night in nights],
         }
         request.write_text(json.dumps(asked))
@@ -114,8 +113,7 @@ def _child(request: Path, answer: Path) -> None:
     asked = json.loads(request.read_text())
     try:
         # dbt would wait too, but neither as long as it is told nor with a word of what it waits for.
-        with connect(Path(asked["history"]), read_only=False, timeout=asked["lock_timeout"]):
-            pass
+        open_warehouse(Settings(**asked["settings"])).await_history()
     except WarehouseError as error:
         print(error, flush=True)  # noqa: T201 - the parent reads it
         sys.exit(_LOCKED)

@@ -144,6 +144,10 @@ class Warehouse(abc.ABC):
         """Return what the Fivetran Platform Connector logged, oldest first; nothing where it does not load into this raw."""
 
     @abc.abstractmethod
+    def await_history(self) -> None:
+        """Wait until histories can be written; raises WarehouseError when another process keeps them to itself for too long."""
+
+    @abc.abstractmethod
     def ledger(
         self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
     ) -> list[Applied]:

@@ -118,6 +118,10 @@ class DuckDBWarehouse(Warehouse):
     def sync_events(self) -> list[SyncEvent]:
         return [event for log in _LOGS if (self.raw / f"{log}{_SUFFIX}").is_file() for event in self._events(log)]
 
+    def await_history(self) -> None:
+        with self._open(self.history, read_only=False):
+            pass
+
     def ledger(
         self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
     ) -> list[Applied]:
