@@ -55,7 +55,7 @@ def asset_jobs(inventory: Inventory) -> AssetJobs:
 def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
     """Return the job that brings the generated project up to date and has the webserver load it."""
 
-    @dg.op(name="refresh", description="Read the inventory, regenerate and parse the dbt project where it drifted.")
+    @dg.op(name="refresh_project", description="Read the inventory, regenerate and parse the dbt project where it drifted.")
     def refresh_op(context: dg.OpExecutionContext) -> None:
         try:
             result = refresh(settings, warehouse)

@@ -43,7 +43,7 @@ def clone_assets(inventory: Inventory, warehouse: Warehouse, now: Callable[[], d
     schemas = {dg.AssetKey(clone_key(schema.name)): schema.name for schema in inventory.schemas}
 
     @dg.multi_asset(
-        name="clones",
+        name="clone_schemas",
         specs=[_spec(schema, warehouse) for schema in inventory.schemas],
         can_subset=True,
         partitions_def=CLONE_DATES,

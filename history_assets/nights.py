@@ -82,11 +82,11 @@ def run_night(
     definitions = build_definitions(settings, warehouse=warehouse)
     with open_instance(settings) as instance:
         instance.add_dynamic_partitions(PARTITIONS, [str(date)])
-        config = {"ops": {"clones": {"config": {"reclone": reclone}}}}
+        config = {"ops": {"clone_schemas": {"config": {"reclone": reclone}}}}
         cloned = _run(definitions, CLONES_JOB, instance, date, [clone_key(name) for name in names], config)
         made = {tuple(key.path) for key, _ in materialized(instance, cloned.run_id)}
         keys = _histories(refreshed, [name for name in names if tuple(clone_key(name)) in made])
-        opened = {"ops": {"history": {"config": {"allow": [gate.name for gate in allow]}}}}
+        opened = {"ops": {"fold_histories": {"config": {"allow": [gate.name for gate in allow]}}}}
         folded = _run(definitions, SNAPSHOTS_JOB, instance, date, keys, opened) if keys else None
         tables = len(materialized(instance, folded.run_id)) if folded else 0
     failures = [*_failures(cloned), *(_failures(folded) if folded else ())]

@@ -80,7 +80,7 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
 
     @dbt_assets(
         manifest=project.manifest,
-        name="history",
+        name="fold_histories",
         partitions_def=CLONE_DATES,
         backfill_policy=dg.BackfillPolicy.single_run(),
         dagster_dbt_translator=HistoryTranslator(named, settings.engine),
