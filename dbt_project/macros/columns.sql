@@ -16,15 +16,16 @@
 {#- The history's columns with lower-case names as keys. -#}
 {% macro by_name(columns) %}
   {% set found = {} %}
-  {% for column in columns %}{% do found.update({column.name | lower: column}) %}{% endfor %}
+  {% for column in columns %}{% do found.update({folded(column.name): column}) %}{% endfor %}
   {% do return(found) %}
 {% endmacro %}
 
 {#- The column that holds a clone's column, or nothing where the history has none yet. -#}
 {% macro held_in(existing, column) %}
+  {% if is_synced(column) %}{% do return(existing.get(folded(column.name))) %}{% endif %}
   {% set family = family_of(column.type) %}
-  {% set apart = existing.get(name_as(column.name, family) | lower) %}
-  {% set plain = existing.get(plain_name(column.name) | lower) %}
+  {% set apart = existing.get(folded(name_as(column.name, family))) %}
+  {% set plain = existing.get(folded(plain_name(column.name))) %}
   {% do return(apart or (plain if plain and family_of(plain.type) == family else none)) %}
 {% endmacro %}
 
@@ -33,7 +34,7 @@
   {% set existing = by_name(facts.history) %}
   {% set found = [] %}
   {% for name in names %}
-    {% for column in facts.clone if column.name | lower == name | lower %}
+    {% for column in facts.clone if folded(column.name) == folded(name) %}
       {% set held = held_in(existing, column) %}
       {% if held %}{% do found.append(held.name) %}{% endif %}
     {% endfor %}
@@ -58,18 +59,18 @@
     {% set family = family_of(column.type) %}
     {% set held = held_in(existing, column) %}
     {% if not held %}
-      {% set taken = existing.get(plain_name(column.name) | lower) %}
+      {% set taken = existing.get(folded(plain_name(column.name))) %}
       {% set held = {
           'name': name_as(column.name, family) if taken else plain_name(column.name), 'type': stored_type(column.type)} %}
       {% do run_query('alter table ' ~ history ~ ' add column ' ~ quoted(held.name) ~ ' ' ~ held.type) %}
-      {% do existing.update({held.name | lower: held}) %}
+      {% do existing.update({folded(held.name): held}) %}
     {% endif %}
-    {% set wide = wider_type(held.type, stored_type(column.type)) %}
+    {% set wide = held.type if is_synced(column) else wider_type(held.type, stored_type(column.type)) %}
     {% if wide != held.type %}
       {% do run_query('alter table ' ~ history ~ ' alter column ' ~ quoted(held.name) ~ ' type ' ~ wide) %}
-      {% do existing.update({held.name | lower: {'name': held.name, 'type': wide}}) %}
+      {% do existing.update({folded(held.name): {'name': held.name, 'type': wide}}) %}
     {% endif %}
-    {% do takes.update({held.name | lower: column.name}) %}
+    {% do takes.update({folded(held.name): column.name}) %}
   {% endfor %}
   {% set columns = [] %}
   {% for name, column in existing.items() %}
@@ -92,13 +93,13 @@
   {% set newest = {} %}
   {% set sets = columns_in_ledger(relation) + [{'columns': with_families(facts.clone), 'cutoff': current_run()['cutoff']}] %}
   {% for each in sets | sort(attribute='cutoff') %}
-    {% for column in each['columns'] %}{% do newest.update({column['name'] | lower: column}) %}{% endfor %}
+    {% for column in each['columns'] %}{% do newest.update({folded(column['name']): column}) %}{% endfor %}
   {% endfor %}
   {% set history = history_table(relation) %}
   {% set named = by_name(columns) %}
   {% for column in newest.values() %}
-    {% set wanted = named.get(name_as(column['name'], column['family']) | lower) %}
-    {% set plain = named.get(plain_name(column['name']) | lower) %}
+    {% set wanted = named.get(folded(name_as(column['name'], column['family']))) %}
+    {% set plain = named.get(folded(plain_name(column['name']))) %}
     {% if wanted and plain %}
       {% set aside = name_as(column['name'], family_of(plain.type)) %}
       {% do run_query('alter table ' ~ history ~ ' rename column ' ~ quoted(plain.name) ~ ' to ' ~ quoted(aside)) %}
@@ -132,7 +133,7 @@
 
 {#- What a value is called where it makes up a row's identifier: the same whichever column holds it just now. -#}
 {% macro label(column) %}
-  {% set name = column.name | lower %}
+  {% set name = folded(column.name) %}
   {% if '__as_' in name and not name.endswith('__as_is') %}{% do return(name) %}{% endif %}
   {% do return(name_as(name[:-7] if name.endswith('__as_is') else name, family_of(column.type)) | lower) %}
 {% endmacro %}
@@ -144,15 +145,11 @@
   {% do return(found) %}
 {% endmacro %}
 
-{#- The column that holds when Fivetran last wrote the row: the one that the clone fills, else any, else nothing. -#}
+{#- The column that holds when Fivetran last wrote the row, or nothing. It has one type for good: it is kept, never compared. -#}
 {% macro synced_of(columns) %}
-  {% set found = [] %}
-  {% for column in columns if is_synced(column) and column.clone %}{% do found.append(column) %}{% endfor %}
-  {% for column in columns if is_synced(column) and not column.clone %}{% do found.append(column) %}{% endfor %}
-  {% do return(found[0] if found else none) %}
+  {% do return(columns | reject('in', compared_of(columns)) | first | default(none)) %}
 {% endmacro %}
 
 {% macro is_synced(column) %}
-  {% set name = column.name | lower %}
-  {% do return(name == '_fivetran_synced' or name.startswith('_fivetran_synced__as_')) %}
+  {% do return(folded(column.name) == '_fivetran_synced') %}
 {% endmacro %}

@@ -19,36 +19,41 @@
 {% endmacro %}
 
 {% macro differing_rows(history, clone, columns, compared, synced, key, at) %}
+  {% set met = [] %}
+  {% set differ = ['clone.there is null', 'history.there is null'] %}
+  {% set values = [] %}
+  {% for column in compared %}
+    {% set ours, theirs = 'clone.v' ~ loop.index, 'history.v' ~ loop.index %}
+    {% if column.name in key %}
+      {% do met.append(ours ~ ' is not distinct from ' ~ theirs) %}
+      {% do values.append('coalesce(' ~ ours ~ ', ' ~ theirs ~ ') as v' ~ loop.index) %}
+    {% else %}
+      {% do differ.append(ours ~ ' is distinct from ' ~ theirs) %}
+      {% do values.append(ours) %}
+    {% endif %}
+  {% endfor %}
   create or replace temporary table differing_rows as
-  select clone.there as is_new, history.there as is_gone,
-         {{ 'clone.synced' if synced else 'null' }} as synced
-         {%- for column in compared %},
-         {{ 'coalesce(clone.v' ~ loop.index ~ ', history.v' ~ loop.index ~ ')' if column.name in key else 'clone.v' ~ loop.index }} as v{{ loop.index }}
-         {%- endfor %}
+  select clone.there as is_new, history.there as is_gone, {{ 'clone.synced' if synced else 'null' }} as synced,
+         {{ values | join(', ') }}
   from (
-    select true as there{{ values_of_clone(compared) }}{{ ', ' ~ clone_value(synced) ~ ' as synced' if synced }}
+    select true as there{{ values_of_clone(compared) }}{{ ', ' ~ synced_value(synced) ~ ' as synced' if synced }}
     from {{ clone }}
   ) as clone
   full join (
     select true as there{{ values_of_history(compared) }}
     from {{ history }} where {{ open_at(at) }}
   ) as history
-  on {% for column in compared if column.name in key -%}
-       clone.v{{ compared.index(column) + 1 }} is not distinct from history.v{{ compared.index(column) + 1 }}{{ ' and ' if not loop.last }}
-     {%- endfor %}
-  where clone.there is null or history.there is null
-     {%- for column in compared if column.name not in key %}
-     or clone.v{{ compared.index(column) + 1 }} is distinct from history.v{{ compared.index(column) + 1 }}
-     {%- endfor %}
+  on {{ met | join(' and ') }}
+  where {{ differ | join(' or ') }}
 {% endmacro %}
 
 {% macro close_gone(history, compared, key, at) %}
+  {% set met = ['history.dbt_valid_to is null', 'differing_rows.is_gone'] %}
+  {% for column in compared if column.name in key %}
+    {% do met.append('history.' ~ quoted(column.name) ~ ' is not distinct from differing_rows.v' ~ (compared.index(column) + 1)) %}
+  {% endfor %}
   update {{ history }} as history set dbt_valid_to = {{ at }}
-  from differing_rows
-  where history.dbt_valid_to is null and differing_rows.is_gone
-    {%- for column in compared if column.name in key %}
-    and history.{{ quoted(column.name) }} is not distinct from differing_rows.v{{ compared.index(column) + 1 }}
-    {%- endfor %}
+  from differing_rows where {{ met | join(' and ') }}
 {% endmacro %}
 
 {% macro open_new(history, compared, synced, at) %}
@@ -68,9 +73,10 @@
   {% set until = instant(facts.next_cutoff) if facts.next_cutoff else forever() %}
   {% set compared = compared_of(columns) %}
   {% set synced = synced_of(columns) %}
-  {% do run_query(changed_values(history, clone, compared, synced, at, until, force)) %}
+  {% do run_query(changed_values(history, clone, compared, synced, at, until, force, facts.is_first)) %}
   {% do run_query(touched_intervals(history, compared, synced)) %}
-  {% do apply([
+  {% set broken = ['delete from ' ~ history ~ ' where dbt_valid_from is null or dbt_valid_from >= dbt_valid_to'] %}
+  {% do apply((broken if force else []) + [
       'delete from ' ~ history ~ ' as history using changed_values where ' ~ same_value(compared),
       new_intervals(history, compared, synced, at, until, facts.is_first and force),
       ledger_row(relation, facts, 'applied', key, counts, opened_in(history), closed_in(history))]) %}
@@ -83,6 +89,12 @@
 {#- A clone's value for a column of the history, typed as the history has it; NULL where the clone lacks the column. -#}
 {% macro clone_value(column) %}
   {%- do return('cast(' ~ (quoted(column.clone) if column.clone else 'null') ~ ' as ' ~ column.type ~ ')') -%}
+{% endmacro %}
+
+{#- Fivetran's stamp, in the type that the history has had it in from the first; one that does not fit is left out. -#}
+{% macro synced_value(column) %}
+  {%- do return(
+      dbt.safe_cast(quoted(column.clone), column.type) if column.clone else 'cast(null as ' ~ column.type ~ ')') -%}
 {% endmacro %}
 
 {#- Values are named v1, v2, ... so that no column's own name can collide. -#}
@@ -107,7 +119,12 @@
   {% do return(equal | join(' and ')) %}
 {% endmacro %}
 
-{% macro changed_values(history, clone, compared, synced, at, until, force) %}
+{#- Rows that the history has anywhere on the stretch; on the first, also those before it, which no night explains. -#}
+{% macro on_stretch(at, until, is_first) %}
+  {%- do return('dbt_valid_from < ' ~ until ~ ('' if is_first else ' and (dbt_valid_to is null or dbt_valid_to >= ' ~ at ~ ')')) -%}
+{% endmacro %}
+
+{% macro changed_values(history, clone, compared, synced, at, until, force, is_first) %}
   create or replace temporary table changed_values as
   select row_number() over () as value_id, sum(cloned) as copies,
          {{ 'min(synced)' if synced else 'null' }} as synced
@@ -116,10 +133,10 @@
     select 0 as cloned, 1 as kept{{ values_of_history(compared) }}
            {{- ', cast(null as ' ~ synced.type ~ ') as synced' if synced }}
     from {{ history }}
-    where {{ 'dbt_valid_from < ' ~ until ~ ' and (dbt_valid_to is null or dbt_valid_to >= ' ~ at ~ ')' if force else open_at(at) }}
+    where {{ on_stretch(at, until, is_first) if force else open_at(at) }}
     {%- if clone %}
     union all
-    select 1, 0{{ values_of_clone(compared) }}{{ ', ' ~ clone_value(synced) if synced }}
+    select 1, 0{{ values_of_clone(compared) }}{{ ', ' ~ synced_value(synced) if synced }}
     from {{ clone }}
     {%- endif %}
   ) as either

@@ -32,9 +32,10 @@
 {#- The key by which rows are told apart: declared, else configured, else Fivetran's own, else none. A configured key of which
     the clone lacks a column is none: a key is a gate and a way in, and no table waits for one. -#}
 {% macro key_of(relation, facts) %}
-  {% set names = facts.clone | map(attribute='name') | map('lower') | list %}
+  {% set names = by_name(facts.clone).keys() | list %}
   {% set configured = configured_key(relation) %}
-  {% set missing = configured | map('lower') | reject('in', names) | list %}
+  {% set missing = [] %}
+  {% for column in configured if folded(column) not in names %}{% do missing.append(column) %}{% endfor %}
   {% set surrogate = ['_fivetran_id'] if '_fivetran_id' in names else [] %}
   {% do return(facts.key or ([] if missing else configured) or surrogate) %}
 {% endmacro %}

@@ -62,7 +62,7 @@ def contradictions(connection: duckdb.DuckDBPyConnection, ledger: Sequence[Appli
     checks = {
         "rows whose interval does not go forward": f"select 1 from {history} where dbt_valid_from >= dbt_valid_to",
         "rows that begin or end when no night was applied": (
-            f"select 1 from {history} where dbt_valid_from not in (select cutoff from nights) "
+            f"select 1 from {history} where dbt_valid_from is null or dbt_valid_from not in (select cutoff from nights) "
             "or dbt_valid_to not in (select cutoff from nights)"
         ),
         "identifiers that rows share": f"select 1 from {history} group by dbt_scd_id having count(*) > 1",
@@ -99,30 +99,42 @@ def _as_of(connection: duckdb.DuckDBPyConnection, applied: Applied, columns: Col
     if not has_table(connection, applied.schema, applied.table):
         return "select 1 where $1 is null"
     held = _columns(connection, applied.schema, applied.table)
-    shown = ", ".join(f"cast({quote(_held(column, held))} as {column.type}) as {quote(column.name)}" for column in columns)
+    shown = ", ".join(
+        # Fivetran's stamp keeps the type that it had first, which another night's may not hold.
+        f"{'try_cast' if _folded(column.name) == SYNCED else 'cast'}({quote(_held(column, held))} as {column.type}) "
+        f"as {quote(column.name)}"
+        for column in columns
+    )
     return f"select {shown or '1'} from {quote(applied.schema)}.{quote(applied.table)} where {_OPEN}"
 
 
 def _held(column: AppliedColumn, held: Collection[str]) -> str:
     """Return the history's column that holds a column of a clone; macros/columns.sql says how these are named."""
     apart = f"{column.name}__as_{column.family}"
-    if apart.lower() in held:
-        return apart
-    return f"{column.name}__as_is" if "__as_" in column.name.lower() else column.name
+    return apart if _folded(apart) in held else _plain(column.name)
+
+
+def _plain(name: str) -> str:
+    return f"{name}__as_is" if "__as_" in name.lower() else name
+
+
+def _folded(name: str) -> str:
+    """Return a name as DuckDB compares it: A and a are one to it, É and é are not."""
+    return name.encode().lower().decode()
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[str]:
     rows = connection.execute(
-        "select lower(column_name) from duckdb_columns() "
+        "select column_name from duckdb_columns() "
         "where database_name = current_database() and schema_name = ? and table_name = ?",
         [schema, table],
     ).fetchall()
-    return [name for (name,) in rows]
+    return [_folded(name) for (name,) in rows]
 
 
 def _adjoining(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> str:
     ours = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
-    columns = [name for name in _columns(connection, schema, table) if name not in ours and not name.startswith(SYNCED)]
+    columns = [name for name in _columns(connection, schema, table) if name not in ours and name != SYNCED]
     names = "".join(f"{quote(name)}, " for name in columns)
     history = f"{quote(schema)}.{quote(table)}"
     return (
@@ -134,9 +146,11 @@ def _adjoining(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -
 def _held_key(connection: duckdb.DuckDBPyConnection, newest: Applied) -> str:
     if not newest.columns:
         return ""
+    # A part of the key whose type has changed lies in several columns.
     held = _columns(connection, newest.schema, newest.table)
-    by_name = {column.name.lower(): column for column in newest.columns}
-    return ", ".join(quote(_held(by_name[name.lower()], held)) for name in newest.key)
+    parts = [_folded(name) for name in newest.key]
+    columns = [name for name in held if any(name == _plain(part) or name.startswith(f"{part}__as_") for part in parts)]
+    return ", ".join(quote(name) for name in columns)
 
 
 def _deletion_marker(columns: Sequence[AppliedColumn]) -> str | None:
