@@ -15,12 +15,14 @@ from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
 
 PACKAGE = Path(__file__).parent.parent / "history_assets"
-ORDER = """
-    errors naming dates gates settings inventory
-    warehouse.files warehouse.base warehouse.duckdb_files warehouse.duckdb_history warehouse.duckdb warehouse
-    fivetran fivetran.syncs fivetran.log dbt_files dbt_run refresh partitions clones snapshots verification checks automation
-    history status definitions nights sandbox_connectors sandbox serving demo cli
-""".split()
+# fmt: off
+ORDER = [
+    "errors", "naming", "dates", "gates", "settings", "inventory", "warehouse.files", "warehouse.base",
+    "warehouse.duckdb_files", "warehouse.duckdb_history", "warehouse.duckdb", "warehouse", "fivetran", "fivetran.syncs",
+    "fivetran.log", "dbt_files", "dbt_run", "refresh", "partitions", "clones", "snapshots", "verification", "checks",
+    "automation", "history", "status", "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli",
+]
+# fmt: on
 
 
 def modules() -> dict[str, Path]:
