@@ -63,6 +63,8 @@ def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
             raise dg.Failure(str(error), allow_retries=False) from error
         for table, reason in result.refused.items():
             context.log.warning(f"left out {table}: {reason}")
+        for key in result.ignored:
+            context.log.warning(key)
         context.add_output_metadata(
             {
                 "tables": dg.MetadataValue.int(len(result.inventory.tables())),
@@ -126,7 +128,7 @@ def snapshot_sensors(job: "AssetJob", inventory: Inventory) -> list[dg.SensorDef
             description=f"Fold the clones of every run that ended in {status.value}.",
         )
         def fold_after(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-            made = _materialized(context.instance, context.dagster_run.run_id)
+            made = materialized(context.instance, context.dagster_run.run_id)
             stored = context.instance.get_dynamic_partitions(PARTITIONS)
             requests = list(fold_requests(context.dagster_run.run_id, made, histories, stored))
             yield from requests
@@ -168,7 +170,8 @@ def fold_requests(
             )
 
 
-def _materialized(instance: dg.DagsterInstance, run_id: str) -> list[tuple[dg.AssetKey, str]]:
+def materialized(instance: dg.DagsterInstance, run_id: str) -> list[tuple[dg.AssetKey, str]]:
+    """Return every asset partition that a run materialized, also where it failed afterwards."""
     found: list[tuple[dg.AssetKey, str]] = []
     cursor = None
     while True:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
+from history_assets.gates import Gate
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,6 +95,8 @@ def refresh() -> None:
     result = run_refresh(settings, warehouse)
     for table, reason in result.refused.items():
         err.print(f"left out {table}: {reason}", markup=False, style="yellow")
+    for key in result.ignored:
+        err.print(key, markup=False, style="yellow")
     what = "changed" if result.changed else "unchanged"
     counts = f"{len(result.inventory.schemas)} schemas, {len(result.inventory.tables())} tables"
     out.print(f"{counts}; project {what}: {result.project.folder}", markup=False)
@@ -103,7 +106,8 @@ def refresh() -> None:
 def run(
     date: Annotated[str, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")],
     schema: SchemaOption = None,
-    reclone: Annotated[bool, typer.Option(help="Clone again what is cloned already.")] = False,
+    reclone: Annotated[bool, typer.Option("--reclone", help="Clone again what is cloned already.")] = False,
+    allow: Annotated[list[Gate] | None, typer.Option(help="A gate to leave open in this run; can be repeated.")] = None,
 ) -> None:
     """Clone a date and fold it into the histories, through Dagster.
 
@@ -113,7 +117,7 @@ def run(
     from history_assets.nights import run_night
 
     settings, warehouse = _open()
-    report = run_night(settings, warehouse, parse_date(date), schema, reclone=reclone)
+    report = run_night(settings, warehouse, parse_date(date), schema, reclone=reclone, allow=allow or ())
     out.print(f"{report.date}: {report.said()}", markup=False)
     for failure in report.failures:
         err.print(f"error: {failure}", markup=False, style="red")
@@ -142,24 +146,39 @@ def as_of(
 
 
 @app.command()
-def verify(date: DateOption = None, schema: SchemaOption = None) -> None:
-    """Prove that the history as of every night is that night's clone.
+def verify(
+    date: DateOption = None,
+    schema: SchemaOption = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Fold the kept clones of wrong tables again.")] = False,
+) -> None:
+    """Prove that the history as of every night is that night's clone, and that every history agrees with itself.
 
-    Example: history-assets verify --date 2026-11-22
+    Example: history-assets verify --schema salesforce --repair
     """
     from history_assets.dates import parse_date
+    from history_assets.verification import repair as run_repair
     from history_assets.verification import verify as run_verify
 
     _, warehouse = _open()
-    findings = list(run_verify(warehouse, schema, parse_date(date) if date else None))
+    asked = schema, parse_date(date) if date else None
+    findings = list(run_verify(warehouse, *asked))
+    if repair and any(finding.problem for finding in findings):
+        for finding in findings:
+            if finding.problem:
+                err.print(f"repairing: {finding.problem}", markup=False, style="yellow")
+        for failure in run_repair(warehouse, findings, lambda line: out.print(line, markup=False)):
+            err.print(f"error: {failure}", markup=False, style="red")
+        findings = list(run_verify(warehouse, *asked))
     problems = [finding.problem for finding in findings if finding.problem]
     for problem in problems:
         err.print(f"differs: {problem}", markup=False, style="red")
-    if not findings:
+    nights = [finding for finding in findings if finding.date]
+    if not nights:
         err.print("error: found no applied night with a clone to compare with: run a night first", markup=False, style="red")
     else:
-        out.print(f"{len(findings) - len(problems)} of {len(findings)} table-nights are exact", markup=False)
-    if problems or not findings:
+        exact = sum(1 for finding in nights if not finding.problem)
+        out.print(f"{exact} of {len(nights)} table-nights are exact", markup=False)
+    if problems or not nights:
         raise typer.Exit(FAILED)
 
 

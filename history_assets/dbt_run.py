@@ -19,8 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from history_assets.errors import ProjectError
+from history_assets.errors import ProjectError, WarehouseError
 from history_assets.settings import RUN_VARIABLE, Settings
+from history_assets.warehouse import open_warehouse
+
+_LOCKED = 75
+"""Exit code of a child that could not have the history to itself; EX_TEMPFAIL of sysexits.h."""
 
 _SAID = 2000
 """Characters of dbt's own output that an error repeats."""
@@ -55,11 +59,17 @@ def parse(project: Path, settings: Settings) -> None:
 def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callable[[str], Any]) -> list[NightResult]:
     """Fold nights in the order given, in a child process; one result per night. ``say`` gets its output, line by line.
 
-    Raises ProjectError when the child dies; what it had committed by then is in the ledger.
+    Raises WarehouseError when another process keeps the history to itself for too long, ProjectError when the child dies; what
+    it had committed by then is in the ledger.
     """
     with tempfile.TemporaryDirectory(prefix="history_assets_") as folder:
         request, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
-        request.write_text(json.dumps({"project": str(project), "nights": [dataclasses.asdict(night) for night in nights]}))
+        asked = {
+            "project": str(project),
+            "settings": settings.model_dump(mode="json", include={"engine", "home", "lock_timeout"}),
+            "nights": [dataclasses.asdict(night) for night in nights],
+        }
+        request.write_text(json.dumps(asked))
         command = [sys.executable, "-m", "history_assets.dbt_run", str(request), str(answer)]
         with subprocess.Popen(  # noqa: S603 - own arguments
             command, env=_environment(settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -72,6 +82,8 @@ def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callab
             except BaseException:
                 child.terminate()  # whoever stops this process means dbt too
                 raise
+        if child.returncode == _LOCKED:
+            raise WarehouseError(said)
         if child.returncode != 0 or not answer.is_file():
             raise ProjectError(
                 f"dbt's process ended with {child.returncode}, expected 0 ({said}): what it had folded is kept, run again"
@@ -99,6 +111,12 @@ def _folders(project: Path, target: Path) -> list[str]:
 
 def _child(request: Path, answer: Path) -> None:
     asked = json.loads(request.read_text())
+    try:
+        # dbt would wait too, but neither as long as it is told nor with a word of what it waits for.
+        open_warehouse(Settings(**asked["settings"])).await_history()
+    except WarehouseError as error:
+        print(error, flush=True)  # noqa: T201 - the parent reads it
+        sys.exit(_LOCKED)
     project, target = Path(asked["project"]), request.parent / "target"
     target.mkdir()
     # Two runs may share a project, so each writes into a folder of its own, starting from the saved parse.

@@ -11,6 +11,7 @@ import dagster as dg
 
 from history_assets import dbt_files
 from history_assets.automation import asset_jobs, nightly_schedule, refresh_job, snapshot_sensors
+from history_assets.checks import exactness_checks
 from history_assets.clones import clone_assets, fivetran_specs
 from history_assets.settings import Settings
 from history_assets.snapshots import history_assets
@@ -38,6 +39,7 @@ def build_definitions(
             clone_assets(inventory, warehouse, now),
             history_assets(project, warehouse, now),
         ],
+        asset_checks=[exactness_checks(inventory, warehouse)],
         jobs=[refreshing, night.clones, night.snapshots],
         schedules=[nightly_schedule(night.clones, settings.cutoffs())],
         sensors=snapshot_sensors(night.snapshots, inventory),

@@ -6,9 +6,9 @@ Belongs here: the story that the demo tells. Does not belong here: the simulated
 
 import datetime as dt
 import os
+import shutil
 import sys
 import time
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -63,6 +63,7 @@ def _summarize(settings: Settings, warehouse: Warehouse, out: Console, seconds: 
         example = max(ledger, key=lambda row: (row.closed, row.table))
         first = min(dates)
         home = f"HISTORY_HOME={os.path.relpath(settings.home)} "
+        program = "history-assets" if shutil.which("history-assets") else os.path.relpath(sys.argv[0])
         out.print("Try:", markup=False)
         for command in (f"as-of {example.schema}.{example.table} {first}", "verify", "status"):
-            out.print(f"  {home}{Path(sys.argv[0]).name} {command}", markup=False)
+            out.print(f"  {home}{program} {command}", markup=False)

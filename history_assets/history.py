@@ -12,7 +12,7 @@ from history_assets.errors import HistoryMissingError
 from history_assets.naming import table_name
 from history_assets.settings import Settings
 from history_assets.warehouse import open_warehouse
-from history_assets.warehouse.base import Applied, Warehouse
+from history_assets.warehouse.base import Applied, Status, Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,21 +36,24 @@ class History:
         unless ``deleted``. Raises HistoryMissingError for a table without history and a date that was never applied.
         """
         date = when if isinstance(when, dt.date) else parse_date(when)
-        return self._warehouse.as_of(_find(self._warehouse.ledger(), table, date), deleted=deleted)
+        return self._warehouse.as_of(self._find(table, date), deleted=deleted)
 
-
-def _find(ledger: Sequence[Applied], table: str, date: dt.date) -> Applied:
-    # The names themselves may hold dots, so the whole is compared, never split.
-    applied = {row.date: row for row in ledger if table_name(row.schema, row.table) == table}
-    if not applied:
-        known = sorted({table_name(row.schema, row.table) for row in ledger})
-        raise HistoryMissingError(f"found no history of {table}: expected one of {_some(known)}")
-    if date not in applied:
-        before = max((each for each in applied if each < date), default=None)
-        after = min((each for each in applied if each > date), default=None)
-        nearest = " and ".join(str(each) for each in (before, after) if each)
-        raise HistoryMissingError(f"found no night {date} in the history of {table}: the nearest that it holds are {nearest}")
-    return applied[date]
+    def _find(self, table: str, date: dt.date) -> Applied:
+        # The names themselves may hold dots, so the whole is compared, never split.
+        nights = {row.date: row for row in self._warehouse.ledger(table=table) if row.status is Status.APPLIED}
+        if not nights:
+            known = sorted({table_name(row.schema, row.table) for row in self._warehouse.ledger()})
+            raise HistoryMissingError(f"found no history of {table}: expected one of {_some(known)}")
+        if date not in nights:
+            before = max((each for each in nights if each < date), default=None)
+            after = min((each for each in nights if each > date), default=None)
+            nearest = " and ".join(str(each) for each in (before, after) if each)
+            raise HistoryMissingError(
+                f"found no night {date} in the history of {table}: the nearest that it holds are {nearest}"
+            )
+        if not nights[date].columns:
+            raise HistoryMissingError(f"found no table {table} on {date}: its schema was cloned that night without it")
+        return nights[date]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 
 import dagster as dg
 
-from history_assets.automation import CLONES_JOB, SNAPSHOTS_JOB
+from history_assets.automation import CLONES_JOB, SNAPSHOTS_JOB, materialized
 from history_assets.definitions import build_definitions
+from history_assets.gates import Gate
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS
 from history_assets.refresh import Refreshed, refresh
@@ -65,8 +66,11 @@ def run_night(
     schemas: Collection[str] | None = None,
     *,
     reclone: bool = False,
+    allow: Collection[Gate] = (),
 ) -> NightReport:
     """Clone and fold a date's schemas, by default all, and return what came of it; raises HistoryError on bad input.
+
+    ``reclone`` makes clones again that exist; ``allow`` opens gates for this once.
 
     What is already cloned or folded is kept. A date that has not come yet, and a schema that is not there, are refused before
     anything is written.
@@ -80,10 +84,11 @@ def run_night(
         instance.add_dynamic_partitions(PARTITIONS, [str(date)])
         config = {"ops": {"clone_schemas": {"config": {"reclone": reclone}}}}
         cloned = _run(definitions, CLONES_JOB, instance, date, [clone_key(name) for name in names], config)
-        made = {tuple(event.asset_key.path) for event in cloned.get_asset_materialization_events() if event.asset_key}
+        made = {tuple(key.path) for key, _ in materialized(instance, cloned.run_id)}
         keys = _histories(refreshed, [name for name in names if tuple(clone_key(name)) in made])
-        folded = _run(definitions, SNAPSHOTS_JOB, instance, date, keys, {}) if keys else None
-    tables = len(folded.get_asset_materialization_events()) if folded else 0
+        opened = {"ops": {"fold_histories": {"config": {"allow": [gate.name for gate in allow]}}}}
+        folded = _run(definitions, SNAPSHOTS_JOB, instance, date, keys, opened) if keys else None
+        tables = len(materialized(instance, folded.run_id)) if folded else 0
     failures = [*_failures(cloned), *(_failures(folded) if folded else ())]
     return NightReport(date, len(names), len(made), len(keys), tables, tuple(failures))
 

@@ -4,23 +4,25 @@ Belongs here: the order of these steps. Does not belong here: any of the steps t
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from history_assets import dbt_files, dbt_run
 from history_assets.dbt_files import DbtProject
-from history_assets.inventory import Inventory, KeySource, Schema, Table
+from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
+from history_assets.naming import table_name
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Applied, Warehouse
 
 
 @dataclasses.dataclass(frozen=True)
 class Refreshed:
-    """What a refresh led to; ``refused`` says of each table that cannot be carried why."""
+    """What a refresh led to; ``refused`` says of each table that cannot be carried why, ``ignored`` which keys name nothing."""
 
     project: DbtProject
     inventory: Inventory
     changed: bool
     refused: Mapping[str, str]
+    ignored: tuple[str, ...]
 
 
 def refresh(settings: Settings, warehouse: Warehouse) -> Refreshed:
@@ -36,12 +38,21 @@ def refresh(settings: Settings, warehouse: Warehouse) -> Refreshed:
     inventory = Inventory(tuple(schema for schema in inventory.schemas if settings.selects(schema.name)))
     rendered = dbt_files.render(inventory)
     project = dbt_files.write(rendered, settings.home, lambda folder: dbt_run.parse(folder, settings))
-    return Refreshed(project, inventory, before != project, rendered.refused)
+    return Refreshed(project, inventory, before != project, rendered.refused, tuple(_ignored(settings, inventory)))
+
+
+def _ignored(settings: Settings, inventory: Inventory) -> Iterator[str]:
+    tables = {table_name(schema, table.name): table for schema, table in inventory.tables()}
+    for name, key in settings.keys.items():
+        missing = [column for column in key if name not in tables or tables[name].column(column) is None]
+        if missing:
+            yield f"found HISTORY_KEYS naming {', '.join(missing)} of {name}, which is not there: ignored until corrected"
 
 
 def _remembered(ledger: list[Applied]) -> Inventory:
     tables: dict[str, dict[str, Table]] = {}
     for row in ledger:
-        names = tuple(column.name for column in row.columns)
-        tables.setdefault(row.schema, {})[row.table] = Table(row.table, row.columns, names, KeySource.WHOLE_ROW)
+        columns = tuple(Column(column.name, column.type, position) for position, column in enumerate(row.columns, 1))
+        names = tuple(column.name for column in columns)
+        tables.setdefault(row.schema, {})[row.table] = Table(row.table, columns, names, KeySource.WHOLE_ROW)
     return Inventory(tuple(Schema(name, tuple(found.values())) for name, found in sorted(tables.items())))

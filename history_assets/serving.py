@@ -14,11 +14,15 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import yaml
+
 from history_assets.errors import UsageError, WarehouseError
 from history_assets.nights import dagster_home
 from history_assets.settings import Settings
 
 HOST = "127.0.0.1"
+LOCATION = "history_assets"
+"""Name of the code location in the Dagster UI."""
 
 _START_TIMEOUT = 120
 """Seconds that each of them may take to answer."""
@@ -41,8 +45,12 @@ def served(settings: Settings, port: int) -> Iterator[Callable[[], bool]]:
     }
     # The daemon alone would load the definitions again every minute.
     code = _free_port()
-    location = ["--grpc-host", HOST, "--grpc-port", str(code)]
-    module = ["-m", "history_assets.definitions", "--location-name", "history_assets"]
+    # Dagster keeps what its sensors and schedules have done under the location's name, which must outlive the port.
+    server = {"host": HOST, "port": code, "location_name": LOCATION}
+    workspace = settings.home / "workspace.yaml"
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    location = ["-w", str(workspace)]
+    module = ["-m", "history_assets.definitions"]
     with contextlib.ExitStack() as stack:
         servers: dict[str, subprocess.Popen[bytes]] = {}
 

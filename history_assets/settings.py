@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from history_assets.dates import Cutoff
 from history_assets.errors import SettingsError
+from history_assets.gates import Gate
 
 PREFIX = "HISTORY_"
 RUN_VARIABLE = "HISTORY_RUN"
@@ -53,6 +54,11 @@ class Settings(BaseSettings):
         default_factory=dict,
         description='Keys of tables that declare none, as JSON: {"schema.table": ["column", ...]}.',
     )
+    gates: Annotated[tuple[Gate, ...], NoDecode] = Field(
+        tuple(Gate), description="Gates that hold a copy back, comma-separated; by default every one."
+    )
+    shrunken_share: float = Field(0.5, ge=0, le=1, description="Share of rows gone since the night before that is held back.")
+    shrunken_rows: int = Field(100, ge=1, description="Rows that a table must have had for HISTORY_SHRUNKEN_SHARE to count.")
     threads: int = Field(4, ge=1, le=64, description="Schemas cloned, and tables folded, at the same time.")
     lock_timeout: float = Field(
         60, gt=0, le=3600, description="Seconds to wait for a DuckDB file that another process is writing."
@@ -78,7 +84,7 @@ class Settings(BaseSettings):
                 raise ValueError("no such time zone; expected an IANA name such as Europe/Zurich") from error
         return value
 
-    @field_validator("include", "exclude", mode="before")
+    @field_validator("include", "exclude", "gates", mode="before")
     @classmethod
     def _patterns(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -11,14 +11,23 @@ from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+from pydantic import Field
 
 from history_assets import dbt_run
 from history_assets.dbt_files import DbtProject
 from history_assets.errors import HistoryError, SettingsError
+from history_assets.gates import Gate
 from history_assets.naming import encode, history_key, snapshot_name, table_name
 from history_assets.partitions import CLONE_DATES, dates_of
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Applied, Clone, Warehouse
+from history_assets.warehouse.base import Applied, Clone, Status, Warehouse
+
+
+class FoldConfig(dg.Config):
+    """What a run of histories can be told."""
+
+    allow: list[Gate] = Field([], description="Gates to leave open in this run, for tables whose copies are right as they are.")
+
 
 TableRef = tuple[str, str]
 """A table as (schema, name)."""
@@ -58,7 +67,8 @@ class Plan:
 
     def todo(self, ledger: Collection[Applied]) -> tuple[TableRef, ...]:
         """Return the tables whose ledger does not hold this date's clone yet."""
-        held = {(row.schema, row.table): row.clone_id for row in ledger if row.date == self.date}
+        applied = [row for row in ledger if row.date == self.date and row.status is Status.APPLIED]
+        held = {(row.schema, row.table): row.clone_id for row in applied}
         return tuple(table for table in self.tables if held.get(table) != self.clones[table[0]].clone_id)
 
 
@@ -76,21 +86,21 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
         dagster_dbt_translator=HistoryTranslator(named, settings.engine),
         pool="history",
     )
-    def history(context: dg.AssetExecutionContext) -> Iterator[Any]:
+    def history(context: dg.AssetExecutionContext, config: FoldConfig) -> Iterator[Any]:
         # A generator that yields nothing: events name their own date, whereas an output stands for every date of the run.
         yield from ()
         dates = dates_of(context, settings.cutoffs(), now())
         selected = sorted(tables[key] for key in context.selected_asset_keys)
         try:
             plans = [plan(warehouse, selected, date) for date in dates]
-            results = fold(project, warehouse, plans, context.log.info)
+            results = fold(project, warehouse, plans, context.log.info, allow=config.allow)
             ledger = warehouse.ledger({schema for schema, _ in selected})
         except HistoryError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         failures: list[str] = []
         for each in plans:
             for row in ledger:
-                if row.date == each.date and (row.schema, row.table) in each.tables and _holds(row, each.clones):
+                if (row.schema, row.table) in each.tables and _stands_for(row, each):
                     context.log_event(_materialization(row))
             failures += failures_of(each, ledger, results.get(each.date))
         if failures:
@@ -103,65 +113,81 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
 
 
 def plan(warehouse: Warehouse, tables: Sequence[TableRef], date: dt.date) -> Plan:
-    """Return what there is to fold for a date: the selected tables that their schema's clone holds, and why not the others."""
-    clones: dict[str, Clone] = {}
-    cloned: set[TableRef] = set()
-    for schema in sorted({schema for schema, _ in tables}):
-        if clone := warehouse.find_clone(schema, date):
-            clones[schema] = clone
-            cloned |= {(schema, table.name) for table in warehouse.read_clone(clone).tables}
+    """Return what there is to fold for a date: the selected tables of schemas that have a clone, and why not the others."""
+    schemas = sorted({schema for schema, _ in tables})
+    clones = {schema: clone for schema in schemas if (clone := warehouse.find_clone(schema, date))}
     failures = {
-        (schema, table): (
-            f"found no table {table_name(schema, table)} in the clone of {date}: check that Fivetran still loads it"
-            if schema in clones
-            else f"found no clone of {schema} for {date}: materialize clones/{encode(schema)} first"
-        )
+        (schema, table): f"found no clone of {schema} for {date}: materialize clones/{encode(schema)} first"
         for schema, table in tables
-        if (schema, table) not in cloned
+        if schema not in clones
     }
-    return Plan(date, clones, tuple(table for table in tables if table in cloned), failures)
+    return Plan(date, clones, tuple(table for table in tables if table[0] in clones), failures)
 
 
 def fold(
-    project: DbtProject, warehouse: Warehouse, plans: Sequence[Plan], say: Callable[[str], Any]
+    project: DbtProject,
+    warehouse: Warehouse,
+    plans: Sequence[Plan],
+    say: Callable[[str], Any],
+    *,
+    allow: Collection[Gate] = (),
+    force: bool = False,
 ) -> dict[dt.date, dbt_run.NightResult]:
-    """Fold every planned table that is not folded yet, date by date; raises SettingsError when the cutoff rule has changed."""
+    """Fold every planned table that is not folded yet, date by date, and return what dbt said of each date.
+
+    ``allow`` opens gates for this once. ``force`` folds all, folded or not, and opens every gate. Raises SettingsError when the
+    rule of cutoffs is not the one that the history was built with.
+    """
     ledger = warehouse.ledger()
     check_rule(warehouse.settings, ledger)
-    open_plans = [(each, todo) for each in plans if (todo := each.todo(ledger))]
+    todo = {each.date: each.tables if force else each.todo(ledger) for each in plans}
+    open_plans = [each for each in plans if todo[each.date]]
     if not open_plans:
         return {}
-    nights = [night(each, todo, warehouse.settings) for each, todo in open_plans]
+    nights = [night(each, todo[each.date], warehouse.settings, allow, force) for each in open_plans]
     results = dbt_run.fold(project.folder, nights, warehouse.settings, say)
-    return {each.date: result for (each, _), result in zip(open_plans, results, strict=True)}
+    return {each.date: result for each, result in zip(open_plans, results, strict=True)}
 
 
-def night(each: Plan, todo: Sequence[TableRef], settings: Settings) -> dbt_run.Night:
+def night(
+    each: Plan, todo: Sequence[TableRef], settings: Settings, allow: Collection[Gate] = (), force: bool = False
+) -> dbt_run.Night:
     """Return the dbt invocation of a date: what the macros are told, and the snapshots of the tables."""
-    schemas = sorted({schema for schema, _ in todo})
     run = {
         "clone_date": str(each.date),
         "cutoff": _sql_instant(settings.cutoffs().at(each.date)),
         "time_zone": settings.timezone.key,
         "cutoff_time": f"{settings.cutoff:%H:%M}",
+        "force": force,
+        "gates": {
+            "shut": [gate.value for gate in settings.gates if gate not in allow],
+            "shrunken_share": settings.shrunken_share,
+            "shrunken_rows": settings.shrunken_rows,
+        },
         "schemas": {
             schema: {
                 "clone_id": each.clones[schema].clone_id,
                 "quiet_point": _sql_instant(each.clones[schema].quiet_point),
                 "location": each.clones[schema].location,
+                "keys": {
+                    table: settings.keys[table_name(schema, table)]
+                    for owner, table in todo
+                    if owner == schema and table_name(schema, table) in settings.keys
+                },
             }
-            for schema in schemas
+            for schema in sorted({schema for schema, _ in todo})
         },
     }
     return dbt_run.Night(run, [snapshot_name(*table) for table in todo])
 
 
 def failures_of(each: Plan, ledger: Collection[Applied], result: dbt_run.NightResult | None) -> list[str]:
-    """Return one line for every selected table of a date that the ledger does not hold afterwards, with what dbt said of it."""
+    """Return a line for every selected table of a date that the ledger does not hold afterwards: what its gate or dbt said."""
+    held_back = {(row.schema, row.table): row.problem for row in ledger if row.date == each.date and row.problem}
     lines = list(each.failures.values())
     for table in each.todo(ledger):
         said = (result and (result.failed.get(snapshot_name(*table)) or result.error)) or "dbt said nothing of it"
-        lines.append(f"{table_name(*table)} of {each.date}: {' '.join(said.split())}")
+        lines.append(held_back.get(table) or f"{table_name(*table)} of {each.date}: {' '.join(said.split())}")
     return lines
 
 
@@ -175,8 +201,9 @@ def check_rule(settings: Settings, ledger: Sequence[Applied]) -> None:
             )
 
 
-def _holds(row: Applied, clones: Mapping[str, Clone]) -> bool:
-    return clones[row.schema].clone_id == row.clone_id
+def _stands_for(row: Applied, each: Plan) -> bool:
+    clone = each.clones[row.schema]
+    return (row.status, row.date, row.clone_id) == (Status.APPLIED, each.date, clone.clone_id)
 
 
 def _materialization(row: Applied) -> dg.AssetMaterialization:

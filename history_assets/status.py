@@ -7,17 +7,20 @@ import collections
 import dataclasses
 import datetime as dt
 
-from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.base import Status, Warehouse
 
 
 @dataclasses.dataclass(frozen=True)
 class Night:
-    """One schema on one date: how many tables its clone has, nothing where there is no clone, and how many are applied."""
+    """One schema on one date: tables in its clone, nothing where there is none; tables applied; tables held back."""
 
     cloned: int | None
     applied: int
+    quarantined: int
 
     def __str__(self) -> str:
+        if self.quarantined:
+            return f"{self.quarantined} quarantined"
         if self.cloned is None:
             return "applied, clone gone" if self.applied else "missing"
         if self.applied == 0:
@@ -29,12 +32,13 @@ def recent(warehouse: Warehouse, newest: dt.date, days: int) -> tuple[list[dt.da
     """Return the last ``days`` dates up to ``newest``, oldest first, and each schema's state on each of them."""
     dates = [newest - dt.timedelta(days=back) for back in range(days - 1, -1, -1)]
     ledger = warehouse.ledger()
-    applied = collections.Counter((row.schema, row.date) for row in ledger)
+    nights = collections.Counter((row.schema, row.date, row.status) for row in ledger)
     current = [schema.name for schema in warehouse.inventory().schemas]
     names = sorted({*current, *warehouse.clone_dates(), *(row.schema for row in ledger)})
-    return dates, {name: [_night(warehouse, name, date, applied[name, date]) for date in dates] for name in names}
 
+    def night(name: str, date: dt.date) -> Night:
+        clone = warehouse.find_clone(name, date)
+        cloned = clone.tables if clone else None
+        return Night(cloned, nights[name, date, Status.APPLIED], nights[name, date, Status.QUARANTINED])
 
-def _night(warehouse: Warehouse, schema: str, date: dt.date, applied: int) -> Night:
-    clone = warehouse.find_clone(schema, date)
-    return Night(clone.tables if clone else None, applied)
+    return dates, {name: [night(name, date) for date in dates] for name in names}

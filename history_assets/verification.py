@@ -1,39 +1,77 @@
-"""Proving promise 1: for every applied night whose clone is kept, the history as of that night is the clone.
+"""Proving promise 1, and putting right what is wrong.
 
-Belongs here: what is compared with what. Does not belong here: the comparison itself (``warehouse/``).
+Belongs here: what is compared with what, and which nights are folded again. Does not belong here: the comparison itself
+(``warehouse/``), the folding (``snapshots``).
 """
 
+import collections
 import dataclasses
 import datetime as dt
-import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
+from history_assets import dbt_files
+from history_assets.errors import ProjectError
 from history_assets.naming import table_name
-from history_assets.warehouse.base import Applied, Clone, Difference, Warehouse
+from history_assets.snapshots import Plan, fold
+from history_assets.warehouse.base import Applied, Clone, Difference, Status, Warehouse
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What verification says of one table and date; no ``problem`` means that history and clone are the same."""
+    """What verification says of one table, on one date or as a whole; no ``problem`` means that nothing is wrong."""
 
     schema: str
     table: str
-    date: dt.date
+    date: dt.date | None
     problem: str | None
 
 
 def verify(warehouse: Warehouse, schemas: Collection[str] | None = None, date: dt.date | None = None) -> Iterator[Finding]:
-    """Compare every applied night with its clone, where that still exists, and say what was found of each."""
-    ledger = sorted(warehouse.ledger(schemas, date), key=lambda row: (row.date, row.schema, row.table))
-    for (night, schema), rows in itertools.groupby(ledger, key=lambda row: (row.date, row.schema)):
-        clone = warehouse.find_clone(schema, night)
-        if clone:  # else it is forgotten, and nothing is left to compare with
-            yield from _verify_clone(clone, list(rows), warehouse)
+    """Check histories, and say what was found of each: each applied night against its clone, where that is kept, and then,
+    unless only a ``date`` is asked for, each table against itself and its ledger.
+    """
+    nights: dict[tuple[dt.date, str], list[Applied]] = collections.defaultdict(list)
+    tables: dict[tuple[str, str], list[Applied]] = collections.defaultdict(list)
+    for row in warehouse.ledger(schemas, date):
+        tables[row.schema, row.table].append(row)
+        if row.status is Status.APPLIED:
+            nights[row.date, row.schema].append(row)
+    for (night, schema), rows in sorted(nights.items()):
+        if clone := warehouse.find_clone(schema, night):  # else it is forgotten, and nothing is left to compare with
+            yield from _verify_clone(clone, rows, warehouse)
+    if date is None:
+        for (schema, table), rows in sorted(tables.items()):
+            said = "; ".join(warehouse.contradictions(rows))
+            yield Finding(schema, table, None, f"{table_name(schema, table)}: {said}" if said else None)
+
+
+def repair(warehouse: Warehouse, findings: Collection[Finding], say: Callable[[str], Any]) -> list[str]:
+    """Fold every kept clone of the tables that have a problem again, whatever their histories say, and return what failed.
+
+    Nights whose clones are gone keep what the history says of them.
+    """
+    project = dbt_files.current(warehouse.settings.home)
+    if project is None:
+        raise ProjectError("found no generated dbt project: run `history-assets refresh` first")
+    wrong = sorted({(finding.schema, finding.table) for finding in findings if finding.problem})
+    kept = warehouse.clone_dates()
+    plans = []
+    for date in sorted({date for schema, _ in wrong for date in kept.get(schema, ())}):
+        tables = tuple(table for table in wrong if date in kept.get(table[0], ()))
+        clones = {schema: clone for schema, _ in tables if (clone := warehouse.find_clone(schema, date))}
+        plans.append(Plan(date, clones, tables, {}))
+    results = fold(project, warehouse, plans, say, force=True)
+    return [
+        f"{date}: {said}"
+        for date, result in results.items()
+        for said in (*result.failed.values(), *([result.error] if result.error else []))
+    ]
 
 
 def _verify_clone(clone: Clone, rows: Sequence[Applied], warehouse: Warehouse) -> Iterator[Finding]:
     folded = [row for row in rows if row.clone_id == clone.clone_id]
-    differences = dict(zip(folded, warehouse.differences(clone, folded), strict=True))
+    differences: Mapping[Applied, Difference] = dict(zip(folded, warehouse.differences(clone, folded), strict=True))
     for row in rows:
         name = f"{table_name(row.schema, row.table)} as of {row.date}"
         yield Finding(row.schema, row.table, row.date, _problem(name, differences.get(row)))

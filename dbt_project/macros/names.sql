@@ -8,6 +8,11 @@
   {%- do return("'" ~ value | replace("'", "''") ~ "'") -%}
 {% endmacro %}
 
+{#- A name as the engine compares it: DuckDB takes A and a for the same, but not É and é. -#}
+{% macro folded(name) %}
+  {%- do return(name.encode('utf-8').lower().decode('utf-8')) -%}
+{% endmacro %}
+
 {% macro instant(value) %}
   {%- do return("cast(" ~ text(value) ~ " as timestamp)") -%}
 {% endmacro %}

@@ -1,56 +1,48 @@
 {#- Folds one table's clone of one night into its history. Replaces dbt's own snapshot materialization, whose table layout it
-    keeps: see DESIGN for what dbt's loses. The table is prepared first, since DDL may not follow writes in a transaction; then
-    history and ledger change in one transaction, or not at all. -#}
+    keeps, since that one loses rows when nights are replayed, out of order, keyless, or change their columns.
+
+    Read, gate, prepare, compare, apply: what is refused is refused before anything is written; columns are prepared before the
+    transaction, since DDL may not follow writes in one; history and ledger change in one transaction, or not at all. -#}
 
 {% materialization snapshot, default %}
-  {% set clone = clone_table(this) %}
-  {% set clone_columns = columns_of_clone(this) %}
-  {% if not clone_columns %}
-    {% do exceptions.raise_compiler_error(
-        'found no table ' ~ this.schema ~ '.' ~ this.identifier ~ ' in the clone of ' ~ current_run()['clone_date']
-        ~ ': expected one; check that Fivetran still loads it') %}
-  {% endif %}
-  {% set around = ledger_around(this) %}
-  {% if around['clone_id'] != current_run()['schemas'][this.schema]['clone_id'] %}
-    {% set columns = prepare_history(this, clone_columns) %}
-    {% do fold(this, clone, clone_columns, columns, around['next_cutoff']) %}
-    {% do write_ledger(this, clone, clone_columns) %}
-    {% do adapter.commit() %}
+  {% set facts = facts_of(this) %}
+  {% set force = current_run().get('force', false) %}
+  {% if force or facts.applied != clone_of_run(this)['clone_id'] %}
+    {% set key = key_of(this, facts) %}
+    {% set counts = count_rows(this, facts, key) %}
+    {% set problem = none if force else gate(this, facts, key, counts) %}
+    {% if problem %}
+      {% do apply([ledger_row(this, facts, 'quarantined', key, counts, problem=problem)], replacing='quarantined') %}
+      {% do exceptions.raise_compiler_error(problem) %}
+    {% endif %}
+    {% set columns = prepare_columns(this, facts) %}
+    {% if not columns %}
+      {#- Absent, and never there before: there is nothing to fold, and no table to fold it into. -#}
+      {% do apply([ledger_row(this, facts, 'applied', key, counts)]) %}
+    {% elif facts.is_newest and counts.unique and not force %}
+      {% do fold_newest(this, facts, columns, key, counts) %}
+    {% else %}
+      {% do fold_anywhere(this, facts, columns, key, counts, force) %}
+    {% endif %}
   {% endif %}
   {% call noop_statement('main', 'OK') %}{% endcall %}
   {% do return({'relations': [this]}) %}
 {% endmaterialization %}
 
-{% macro run_in_transaction(sql) %}
-  {% call statement(auto_begin=true) %}{{ sql }}{% endcall %}
+{#- The key by which rows are told apart: declared, else configured, else Fivetran's own, else none. A configured key of which
+    the clone lacks a column is none: a key is a gate and a way in, and no table waits for one. -#}
+{% macro key_of(relation, facts) %}
+  {% set names = by_name(facts.clone).keys() | list %}
+  {% set configured = configured_key(relation) %}
+  {% set missing = [] %}
+  {% for column in configured if folded(column) not in names %}{% do missing.append(column) %}{% endfor %}
+  {% set surrogate = ['_fivetran_id'] if '_fivetran_id' in names else [] %}
+  {% do return(facts.key or ([] if missing else configured) or surrogate) %}
 {% endmacro %}
 
-{#- Make the history table hold every column of the clone; returns the columns that it has then, but for dbt's own. -#}
-{% macro prepare_history(relation, clone_columns) %}
-  {% set history = history_table(relation) %}
-  {% set existing = columns_of_history(relation) %}
-  {% if not existing %}
-    {% set defined = [] %}
-    {% for column in clone_columns %}{% do defined.append(quoted(column.name) ~ ' ' ~ column.type) %}{% endfor %}
-    {% do run_query('create table if not exists ' ~ history ~ ' (' ~ (defined + dbt_columns()) | join(', ') ~ ')') %}
-    {% do return(clone_columns) %}
-  {% endif %}
-  {% set known = {} %}
-  {% for column in existing %}{% do known.update({column.name | lower: column.type}) %}{% endfor %}
-  {% set columns = existing | list %}
-  {% for column in clone_columns %}
-    {% if column.name | lower not in known %}
-      {% do run_query('alter table ' ~ history ~ ' add column if not exists ' ~ quoted(column.name) ~ ' ' ~ column.type) %}
-      {% do columns.append(column) %}
-    {% elif known[column.name | lower] != column.type %}
-      {% do exceptions.raise_compiler_error(
-          'found type ' ~ column.type ~ ' in column ' ~ column.name ~ ' of ' ~ relation.schema ~ '.' ~ relation.identifier
-          ~ ', expected ' ~ known[column.name | lower] ~ ' as in its history: changed types are not folded yet') %}
-    {% endif %}
-  {% endfor %}
-  {% do return(columns) %}
-{% endmacro %}
-
-{% macro dbt_columns() %}
-  {% do return(['dbt_scd_id varchar', 'dbt_updated_at timestamp', 'dbt_valid_from timestamp', 'dbt_valid_to timestamp']) %}
+{#- Statements in one transaction; together with the ledger row that stands for them. -#}
+{% macro apply(statements, replacing=none) %}
+  {% set forget = forget_ledger_row(this, replacing) %}
+  {% call statement('apply', auto_begin=true) %}{{ ([forget] + statements) | join(';\n') }}{% endcall %}
+  {% do adapter.commit() %}
 {% endmacro %}

@@ -6,12 +6,13 @@ Belongs here: what every engine can do. Does not belong here: any SQL, any engin
 import abc
 import dataclasses
 import datetime as dt
+import enum
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from history_assets.errors import UsageError
-from history_assets.inventory import Column, Inventory, Schema, is_fivetrans_own
+from history_assets.inventory import Inventory, Schema, is_fivetrans_own
 from history_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,9 +37,28 @@ class Clone:
     location: str
 
 
+class Status(enum.StrEnum):
+    """What became of a table's clone: folded into its history, or held back by a gate."""
+
+    APPLIED = "applied"
+    QUARANTINED = "quarantined"
+
+
+@dataclasses.dataclass(frozen=True)
+class AppliedColumn:
+    """A column that a clone had; ``family`` says which of its history's columns holds it, where there are several."""
+
+    name: str
+    type: str
+    family: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Applied:
-    """One row of the ledger: a table's clone of a date, as it was folded into the history; instants are aware UTC."""
+    """One row of the ledger: what became of a table's clone of a date; instants are aware UTC.
+
+    A table that its schema's clone did not have has no columns. ``problem`` says what a gate found.
+    """
 
     schema: str
     table: str
@@ -49,8 +69,10 @@ class Applied:
     rows: int
     opened: int
     closed: int
-    columns: tuple[Column, ...]
-    status: str
+    columns: tuple[AppliedColumn, ...]
+    key: tuple[str, ...]
+    status: Status
+    problem: str | None
     time_zone: str
     cutoff_time: str
 
@@ -122,8 +144,14 @@ class Warehouse(abc.ABC):
         """Return what the Fivetran Platform Connector logged, oldest first; nothing where it does not load into this raw."""
 
     @abc.abstractmethod
-    def ledger(self, schemas: Collection[str] | None = None, date: dt.date | None = None) -> list[Applied]:
-        """Return the ledger, ordered by schema, table and date."""
+    def await_history(self) -> None:
+        """Wait until histories can be written; raises WarehouseError when another process keeps them to itself for too long."""
+
+    @abc.abstractmethod
+    def ledger(
+        self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
+    ) -> list[Applied]:
+        """Return the ledger, ordered by schema, table and date; of some schemas, a date, or a table named ``schema.table``."""
 
     @abc.abstractmethod
     def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
@@ -131,6 +159,10 @@ class Warehouse(abc.ABC):
 
         Rows that Fivetran marks as deleted are left out unless ``deleted``.
         """
+
+    @abc.abstractmethod
+    def contradictions(self, applied: Sequence[Applied]) -> list[str]:
+        """Return what a table's history says against itself and its ledger, given all of the ledger's rows of that table."""
 
     @abc.abstractmethod
     def differences(self, clone: Clone, applied: Sequence[Applied]) -> list[Difference]:

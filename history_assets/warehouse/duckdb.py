@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from history_assets.errors import CloneError, WarehouseError
-from history_assets.inventory import SYNCED, Column, Schema
+from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Clone, Difference, SyncEvent, Warehouse
-from history_assets.warehouse.duckdb_files import connect, read_tables
+from history_assets.warehouse import duckdb_history
+from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, AppliedColumn, Clone, Difference, Status, SyncEvent, Warehouse
+from history_assets.warehouse.duckdb_files import connect, has_table, naive, read_tables, utc
 from history_assets.warehouse.files import copy_file, sync_folder
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _SUFFIX = ".duckdb"
 _LOGS = ("fivetran_metadata", "fivetran_log")
 _CLONE_TABLE = f"{quote(LEDGER_SCHEMA)}.clone"
 _RESERVED = {"information_schema", "pg_catalog", "main", "temp", "system", LEDGER_SCHEMA}
-_EXAMPLES = 5
 
 
 class DuckDBWarehouse(Warehouse):
@@ -102,7 +102,7 @@ class DuckDBWarehouse(Warehouse):
         if row is None:
             raise WarehouseError(f"found {path} without the row that says which clone it is: delete it and clone {date} again")
         clone_id, cutoff, quiet_point, tables, rows, size = row
-        return Clone(schema, date, clone_id, _utc(cutoff), _utc(quiet_point), tables, rows, size, str(path))
+        return Clone(schema, date, clone_id, utc(cutoff), utc(quiet_point), tables, rows, size, str(path))
 
     def read_clone(self, clone: Clone) -> Schema:
         with self._open(Path(clone.location), read_only=True) as connection:
@@ -118,28 +118,39 @@ class DuckDBWarehouse(Warehouse):
     def sync_events(self) -> list[SyncEvent]:
         return [event for log in _LOGS if (self.raw / f"{log}{_SUFFIX}").is_file() for event in self._events(log)]
 
-    def ledger(self, schemas: Collection[str] | None = None, date: dt.date | None = None) -> list[Applied]:
+    def await_history(self) -> None:
+        with self._open(self.history, read_only=False):
+            pass
+
+    def ledger(
+        self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
+    ) -> list[Applied]:
         if not self.history.is_file():
             return []
         with self._open(self.history, read_only=True) as connection:
-            if not _exists(connection, LEDGER_SCHEMA, "applied"):
+            if not has_table(connection, LEDGER_SCHEMA, "applied"):
                 return []
             rows = connection.execute(
                 "select schema_name, table_name, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, "
-                f"columns, status, time_zone, cutoff_time from {quote(LEDGER_SCHEMA)}.applied "
-                "where ($1 is null or list_contains($1, schema_name)) and ($2 is null or clone_date = $2) order by 1, 2, 3",
-                [None if schemas is None else list(schemas), date],
+                f"columns, key_columns, status, problem, time_zone, cutoff_time from {quote(LEDGER_SCHEMA)}.applied "
+                "where ($1 is null or list_contains($1, schema_name)) and ($2 is null or clone_date = $2) "
+                "and ($3 is null or concat(schema_name, '.', table_name) = $3) order by 1, 2, 3",
+                [None if schemas is None else list(schemas), date, table],
             ).fetchall()
         return [_applied(row) for row in rows]
 
     def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
         with self._open(self.history, read_only=True) as connection:
-            return connection.execute(_as_of(applied, deleted=deleted), [_naive(applied.cutoff)]).to_arrow_table()
+            return duckdb_history.as_of(connection, applied, deleted=deleted)
+
+    def contradictions(self, applied: Sequence[Applied]) -> list[str]:
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_history.contradictions(connection, applied)
 
     def differences(self, clone: Clone, applied: Sequence[Applied]) -> list[Difference]:
         with self._open(self.history, read_only=True) as connection:
             connection.execute(f"attach {quote_literal(clone.location)} as clone (read_only)")
-            return [_difference(connection, each) for each in applied]
+            return [duckdb_history.difference(connection, each) for each in applied]
 
     def _check_names(self, names: Sequence[str]) -> None:
         folded = collections.Counter(name.lower() for name in names)
@@ -188,7 +199,7 @@ class DuckDBWarehouse(Warehouse):
             )
             connection.execute(
                 f"insert into {_CLONE_TABLE} values (?, ?, ?, ?, ?, ?, ?, ?)",
-                [schema, date, clone.clone_id, _naive(cutoff), _naive(quiet_point), clone.tables, rows, size],
+                [schema, date, clone.clone_id, naive(cutoff), naive(quiet_point), clone.tables, rows, size],
             )
             connection.execute("checkpoint")
         return clone
@@ -240,52 +251,8 @@ def _count(schema: Schema) -> str:
     return f"{len(schema.tables)} tables with {sum(len(table.columns) for table in schema.tables)} columns"
 
 
-def _exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    found = connection.execute("select 1 from duckdb_tables() where schema_name = ? and table_name = ?", [schema, table])
-    return found.fetchone() is not None
-
-
 def _applied(row: tuple[Any, ...]) -> Applied:
-    schema, table, date, clone_id, cutoff, quiet_point, rows, opened, closed, columns, status, zone, time = row
-    typed = tuple(Column(each["name"], each["type"], position) for position, each in enumerate(json.loads(columns), 1))
-    instants = _utc(cutoff), _utc(quiet_point)
-    return Applied(schema, table, date, clone_id, *instants, rows, opened, closed, typed, status, zone, time)
-
-
-def _as_of(applied: Applied, *, deleted: bool, without: Collection[str] = ()) -> str:
-    """Return the SELECT of an applied date, with the cutoff as its one parameter."""
-    columns = [column for column in applied.columns if column.name.lower() not in without]
-    shown = ", ".join(f"cast({quote(column.name)} as {column.type}) as {quote(column.name)}" for column in columns)
-    marker = None if deleted else _deletion_marker(applied.columns)
-    return (
-        f"select {shown} from {quote(applied.schema)}.{quote(applied.table)} "
-        "where dbt_valid_from <= $1 and (dbt_valid_to is null or dbt_valid_to > $1)"
-        + (f" and {quote(marker)} is not true" if marker else "")
-    )
-
-
-def _deletion_marker(columns: Sequence[Column]) -> str | None:
-    # Application connectors such as Salesforce mark deletion in is_deleted instead (FACTS: soft delete mode).
-    booleans = {column.name.lower(): column.name for column in columns if column.type == "BOOLEAN"}
-    return booleans.get("_fivetran_deleted") or booleans.get("is_deleted")
-
-
-def _difference(connection: duckdb.DuckDBPyConnection, applied: Applied) -> Difference:
-    found = _as_of(applied, deleted=True, without=(SYNCED,))
-    columns = ", ".join(quote(column.name) for column in applied.columns if column.name.lower() != SYNCED)
-    expected = f"select {columns} from clone.main.{quote(applied.table)}"
-    compared = f"(({found}) except all ({expected}))", f"(({expected}) except all ({found}))"
-    moment = [_naive(applied.cutoff)]
-    counts = [connection.execute(f"select count(*) from {each}", moment).fetchall()[0][0] for each in compared]
-    examples = [
-        row for each in compared for row in connection.execute(f"select * from {each} limit {_EXAMPLES}", moment).fetchall()
-    ]
-    return Difference(counts[0], counts[1], tuple(examples[:_EXAMPLES]))
-
-
-def _naive(instant: dt.datetime) -> dt.datetime:
-    return instant.astimezone(dt.UTC).replace(tzinfo=None)
-
-
-def _utc(naive: dt.datetime) -> dt.datetime:
-    return naive.replace(tzinfo=dt.UTC)
+    schema, table, date, clone_id, cutoff, quiet, rows, opened, closed, columns, key, status, problem, zone, time = row
+    typed = tuple(AppliedColumn(**column) for column in json.loads(columns))
+    known = (schema, table, date, clone_id, utc(cutoff), utc(quiet), rows, opened, closed, typed, tuple(json.loads(key)))
+    return Applied(*known, Status(status), problem, zone, time)

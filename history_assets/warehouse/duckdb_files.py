@@ -7,6 +7,7 @@ A DuckDB file has one writing process, so connections are opened late, closed so
 
 import collections
 import contextlib
+import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,23 @@ def read_tables(
     )
     names = connection.execute(f"select table_name from duckdb_tables() {where} order by table_name", [database]).fetchall()
     return Schema(schema, tuple(make_table(schema, name, columns[name], declared.get(name, ()), keys) for (name,) in names))
+
+
+def has_table(connection: duckdb.DuckDBPyConnection, schema: str, table: str, database: str | None = None) -> bool:
+    """Say whether a database (by default the file itself) holds a table."""
+    database = database or _one(connection, "select current_database()")
+    where = "where database_name = ? and schema_name = ? and table_name = ?"
+    return connection.execute(f"select 1 from duckdb_tables() {where}", [database, schema, table]).fetchone() is not None
+
+
+def naive(instant: dt.datetime) -> dt.datetime:
+    """Return an aware instant as the files keep it: in UTC, without saying so."""
+    return instant.astimezone(dt.UTC).replace(tzinfo=None)
+
+
+def utc(stored: dt.datetime) -> dt.datetime:
+    """Return an instant that a file keeps, aware."""
+    return stored.replace(tzinfo=dt.UTC)
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from history_assets.errors import SettingsError
+from history_assets.gates import Gate
 from history_assets.settings import NOT_YET, Settings
 
 
@@ -27,6 +28,9 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "INCLUDE": "salesforce*, Zendesk",
         "EXCLUDE": "*_test",
         "KEYS": '{"s.t": ["a", "b"]}',
+        "GATES": "empty,absent",
+        "SHRUNKEN_SHARE": "0.25",
+        "SHRUNKEN_ROWS": "10",
         "THREADS": "2",
         "LOCK_TIMEOUT": "1.5",
         "WEBSERVER": "127.0.0.1:3000",
@@ -43,6 +47,9 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "include": ("salesforce*", "Zendesk"),
         "exclude": ("*_test",),
         "keys": {"s.t": ("a", "b")},
+        "gates": (Gate.EMPTY, Gate.ABSENT),
+        "shrunken_share": 0.25,
+        "shrunken_rows": 10,
         "threads": 2,
         "lock_timeout": 1.5,
         "webserver": "127.0.0.1:3000",
@@ -58,6 +65,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("HISTORY_ENGINE", "oracle", "found HISTORY_ENGINE='oracle'"),
         ("HISTORY_TIMEZONE", "Mars/Olympus", "found HISTORY_TIMEZONE='Mars/Olympus': no such time zone"),
         ("HISTORY_TIMEZONE", "../etc", "no such time zone"),
+        ("HISTORY_GATES", "empty,wide", "found HISTORY_GATES='empty,wide'"),
         ("HISTORY_CUTOFF", "25:00", "found HISTORY_CUTOFF='25:00'"),
         ("HISTORY_THREADS", "many", "found HISTORY_THREADS='many'"),
         ("HISTORY_THREADS", "0", "found HISTORY_THREADS='0'"),

@@ -1,0 +1,253 @@
+"""Verify: what it proves, what it finds after a history was damaged by hand, and what a repair puts right."""
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from history_assets import cli
+from history_assets.naming import quote
+from tests.stories.test_gates import Night, Seen, Story
+
+Verify = Callable[..., tuple[int, str, str]]
+
+ROWS = (
+    "values (1, 'a'), (2, 'b'), (3, 'c')",
+    "values (1, 'a'), (2, 'x'), (4, 'd')",
+    "values (1, 'a'), (2, 'x'), (3, 'c'), (4, 'e')",
+)
+WHOLE = [
+    (1, "a", 10, None),
+    (2, "b", 10, 11),
+    (2, "x", 11, None),
+    (3, "c", 10, 11),
+    (3, "c", 12, None),
+    (4, "d", 11, 12),
+    (4, "e", 12, None),
+]
+
+GO_FORWARD = "found 1 rows whose interval does not go forward, expected none"
+UNKNOWN_MOMENT = "found 1 rows that begin or end when no night was applied, expected none"
+SHARED = "found 1 identifiers that rows share, expected none"
+ADJOINING = "found 1 rows that end where an equal one begins, expected none"
+OVERLAP = "found 1 rows that overlap in a key that their clone had once, expected none"
+COUNTS = "found {} nights with another number of rows than the ledger says, expected none"
+
+DAMAGE = {
+    "changed": "update {t} set v = 'wrong' where v = 'a'",
+    "nulled": "update {t} set v = null where v = 'b'",
+    "deleted": "delete from {t} where v = 'x'",
+    "doubled": "insert into {t} select * from {t} where v = 'a'",
+    "moved": "update {t} set dbt_valid_to = '2026-10-12' where v = 'b'",
+    "strayed": "update {t} set dbt_valid_to = '2026-10-10 12:00' where v = 'b'",
+    "inverted": "update {t} set dbt_valid_from = dbt_valid_to, dbt_valid_to = dbt_valid_from where v = 'b'",
+    "split": "insert into {t} "
+    "select id, v, _fivetran_synced, 'other', '2026-10-11', '2026-10-11', null from {t} where v = 'a'; "
+    "update {t} set dbt_valid_to = '2026-10-11' where v = 'a' and dbt_scd_id <> 'other'",
+    "invented": "insert into {t} values (9, 'z', now(), 'other', '2026-10-11', '2026-10-11', null)",
+    "counted": "update _history_assets.applied set row_count = 7 where table_name = 'counted' and clone_date = '2026-10-11'",
+    "emptied": "delete from {t}",
+}
+"""What is done to each table, all of which are alike."""
+
+FOUND = {
+    "changed": [
+        "as of 2026-10-10: 1 rows only in history, 1 only in the clone, such as (1, 'wrong'); (1, 'a')",
+        "as of 2026-10-11: 1 rows only in history, 1 only in the clone, such as (1, 'wrong'); (1, 'a')",
+        "as of 2026-10-12: 1 rows only in history, 1 only in the clone, such as (1, 'wrong'); (1, 'a')",
+    ],
+    "nulled": ["as of 2026-10-10: 1 rows only in history, 1 only in the clone, such as (2, None); (2, 'b')"],
+    "deleted": [
+        "as of 2026-10-11: 0 rows only in history, 1 only in the clone, such as (2, 'x')",
+        "as of 2026-10-12: 0 rows only in history, 1 only in the clone, such as (2, 'x')",
+        COUNTS.format(2),
+    ],
+    "doubled": [
+        "as of 2026-10-10: 1 rows only in history, 0 only in the clone, such as (1, 'a')",
+        "as of 2026-10-11: 1 rows only in history, 0 only in the clone, such as (1, 'a')",
+        "as of 2026-10-12: 1 rows only in history, 0 only in the clone, such as (1, 'a')",
+        SHARED,
+        OVERLAP,
+        COUNTS.format(3),
+    ],
+    "moved": [
+        "as of 2026-10-11: 1 rows only in history, 0 only in the clone, such as (2, 'b')",
+        OVERLAP,
+        COUNTS.format(1),
+    ],
+    "strayed": [UNKNOWN_MOMENT],
+    "inverted": [
+        "as of 2026-10-10: 0 rows only in history, 1 only in the clone, such as (2, 'b')",
+        GO_FORWARD,
+        COUNTS.format(1),
+    ],
+    "split": [ADJOINING],
+    "invented": [
+        "as of 2026-10-11: 1 rows only in history, 0 only in the clone, such as (9, 'z')",
+        "as of 2026-10-12: 1 rows only in history, 0 only in the clone, such as (9, 'z')",
+        COUNTS.format(2),
+    ],
+    "counted": [COUNTS.format(1)],
+    "emptied": [
+        "as of 2026-10-10: 0 rows only in history, 3 only in the clone",
+        "as of 2026-10-11: 0 rows only in history, 3 only in the clone",
+        "as of 2026-10-12: 0 rows only in history, 4 only in the clone",
+        COUNTS.format(3),
+    ],
+}
+"""Parts that a table's problems hold, each."""
+
+TABLES = (*DAMAGE, "sound")
+
+
+def damage(home: Path, *statements: str) -> None:
+    with duckdb.connect(str(home / "history.duckdb")) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        for statement in statements:
+            connection.execute(statement)
+
+
+def changed(story: Story, before: Mapping[str, list[tuple[Any, ...]]]) -> dict[str, tuple[list[Any], list[Any]]]:
+    """Return the tables that are not what they were, with the rows that each lost and gained."""
+    after = {table: story.whole(table) for table in before}
+    return {
+        table: ([row for row in before[table] if row not in after[table]], [row for row in after[table] if row not in rows])
+        for table, rows in before.items()
+        if after[table] != rows
+    }
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """Three clean nights of tables that are all alike, and a spare copy of the history."""
+    story = Story(tmp_path_factory.mktemp("verify"))
+    seen: list[Seen] = []
+    for day, rows in enumerate(ROWS, 10):
+        tables: Night = dict.fromkeys(TABLES, ("id int primary key, v varchar", rows))
+        seen.append(story.night(day, tables))
+    assert [each.report.failures for each in seen] == [(), (), ()]
+    assert seen[-1].histories == dict.fromkeys(TABLES, WHOLE)
+    shutil.copy(story.home / "history.duckdb", story.home / "spare.duckdb")
+    return story
+
+
+@pytest.fixture
+def fresh(story: Story) -> Story:
+    """The story with its history as the nights left it."""
+    shutil.copy(story.home / "spare.duckdb", story.home / "history.duckdb")
+    return story
+
+
+@pytest.fixture
+def verify(fresh: Story, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Verify:
+    """Type ``history-assets verify``; returns its exit code and what it wrote to both streams."""
+    monkeypatch.setenv("HISTORY_HOME", str(fresh.home))
+    monkeypatch.setenv("DAGSTER_HOME", str(fresh.home / "dagster"))
+    monkeypatch.setattr(cli, "out", cli.Console(soft_wrap=True, highlight=False))
+    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, soft_wrap=True, highlight=False))
+
+    def type_in(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["history-assets", "verify", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return type_in
+
+
+def test_a_sound_history_is_proven_exact(verify: Verify) -> None:
+    """Every night of every table, and exit 0."""
+    nights = 3 * len(TABLES)
+    assert verify() == (0, f"{nights} of {nights} table-nights are exact\n", "")
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_named_by_table_date_and_rows(kind: str, fresh: Story, verify: Verify) -> None:
+    """Nothing else is named, and the exit code is 1."""
+    damage(fresh.home, DAMAGE[kind].format(t=f"crm.{quote(kind)}"))
+
+    code, printed, complaint = verify()
+
+    lines = complaint.splitlines()
+    assert code == 1
+    dated = sum(1 for part in FOUND[kind] if part.startswith("as of"))
+    assert printed == f"{3 * len(TABLES) - dated} of {3 * len(TABLES)} table-nights are exact\n"
+    assert all(line.startswith(f"differs: crm.{kind}") for line in lines), lines
+    assert len(lines) == dated + (dated < len(FOUND[kind])), lines
+    for part in FOUND[kind]:
+        assert any(part in line for line in lines), (part, lines)
+
+
+def test_up_to_five_rows_are_shown(fresh: Story, verify: Verify) -> None:
+    damage(fresh.home, "insert into crm.sound select range, 'z', now(), uuid(), '2026-10-12', '2026-10-12', null from range(9)")
+
+    _, _, complaint = verify("--date", "2026-10-12")
+
+    assert complaint.count("(") == 5
+    assert "crm.sound as of 2026-10-12: 9 rows only in history, 0 only in the clone, such as (" in complaint
+
+
+def test_the_sync_stamp_is_kept_never_compared(fresh: Story, verify: Verify) -> None:
+    damage(fresh.home, "update crm.sound set _fivetran_synced = null")
+
+    assert verify()[0] == 0
+
+
+def test_repair_rebuilds_the_identical_tables(fresh: Story, verify: Verify) -> None:
+    """Row for row and column for column, dbt's identifiers and the sync stamps too; from then on all is exact."""
+    before = {table: fresh.whole(table) for table in TABLES}
+    damage(fresh.home, *(statement.format(t=f"crm.{quote(table)}") for table, statement in DAMAGE.items()))
+
+    code, printed, complaint = verify("--repair")
+
+    assert changed(fresh, before) == {}
+    assert code == 0
+    assert printed.endswith(f"{3 * len(TABLES)} of {3 * len(TABLES)} table-nights are exact\n")
+    assert {line.split()[1].rstrip(":").removeprefix("crm.") for line in complaint.splitlines()} == set(DAMAGE)
+    assert all(line.startswith("repairing: ") for line in complaint.splitlines())
+
+
+def test_repair_keeps_what_nights_without_a_clone_say(fresh: Story, verify: Verify) -> None:
+    """The rows of the kept nights are built again; those of the night that is only in the history stay."""
+    clone = fresh.home / "clones" / "crm" / "2026-10-11.duckdb"
+    aside = clone.rename(clone.with_name("aside"))
+    try:
+        before = {table: fresh.whole(table) for table in TABLES}
+        damage(
+            fresh.home,
+            "update crm.changed set v = 'wrong' where v = 'b'",
+            "delete from crm.deleted where v = 'e'",
+            "insert into crm.doubled select * from crm.doubled where v = 'c' and dbt_valid_to is null",
+        )
+        assert verify()[0] == 1
+
+        code, printed, _ = verify("--repair")
+
+        assert changed(fresh, before) == {}
+        assert code == 0
+        assert printed.endswith(f"{2 * len(TABLES)} of {2 * len(TABLES)} table-nights are exact\n")
+    finally:
+        aside.rename(clone)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param("'2026-10-12', '2026-10-10'", id="backwards"),
+        pytest.param("'2026-10-07', '2026-10-08'", id="before the first night"),
+        pytest.param("null, null", id="from no moment"),
+    ],
+)
+def test_a_row_that_no_night_explains_is_found_and_removed(row: str, fresh: Story, verify: Verify) -> None:
+    """Even one that no day shows."""
+    before = fresh.whole("sound")
+    damage(fresh.home, f"insert into crm.sound select 9, 'z', now(), 'other', now(), {row}")
+
+    assert verify()[0] == 1
+    assert verify("--repair")[0] == 0
+    assert fresh.whole("sound") == before

@@ -1,0 +1,130 @@
+"""What Dagster loads, from nothing and from a refreshed home; and which module may import which."""
+
+import ast
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import dagster as dg
+
+from history_assets.definitions import build_definitions
+from history_assets.refresh import refresh
+from history_assets.settings import Settings
+from history_assets.warehouse.duckdb import DuckDBWarehouse
+from tests.landing import Landing
+
+PACKAGE = Path(__file__).parent.parent / "history_assets"
+# fmt: off
+ORDER = [
+    "errors", "naming", "dates", "gates", "settings", "inventory", "warehouse.files", "warehouse.base",
+    "warehouse.duckdb_files", "warehouse.duckdb_history", "warehouse.duckdb", "warehouse", "fivetran", "fivetran.syncs",
+    "fivetran.log", "dbt_files", "dbt_run", "refresh", "partitions", "clones", "snapshots", "verification", "checks",
+    "automation", "history", "status", "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli",
+]
+# fmt: on
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        if name != "__init__":
+            found[name] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """Return the modules of this package that a file imports, wherever in it, but for types alone."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "history_assets":
+            inside = (node.module or "").removeprefix("history_assets").removeprefix(".")
+            named = {f"{inside}.{alias.name}".removeprefix(".") for alias in node.names}
+            found |= (named & set(ORDER)) or {inside}
+    return found
+
+
+def test_every_module_has_its_place() -> None:
+    assert sorted(modules()) == sorted(ORDER)
+
+
+def test_imports_point_one_way() -> None:
+    """A file imports only from files above it; what it needs for types alone does not count."""
+    offences = []
+    for name, path in modules().items():
+        typed = {
+            module
+            for block in ast.walk(ast.parse(path.read_text()))
+            if isinstance(block, ast.If) and getattr(block.test, "id", "") == "TYPE_CHECKING"
+            for statement in block.body
+            if isinstance(statement, ast.ImportFrom)
+            for module in [(statement.module or "").removeprefix("history_assets.")]
+        }
+        # The engine is chosen inside a function, where the package itself stands above its parts.
+        allowed = set(ORDER[: ORDER.index(name)])
+        offences += [f"{name} imports {other}" for other in imports(path) - typed - allowed]
+
+    assert offences == []
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    script = "import sys, history_assets, history_assets.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+
+    assert {"dagster", "dbt", "duckdb", "pyarrow", "dagster_dbt", "pydantic_settings"} & set(loaded) == set()
+
+
+def test_without_a_refresh_there_is_the_refresh_job_alone(settings: Settings, home: Path) -> None:
+    before = sorted(home.rglob("*"))
+
+    definitions = build_definitions(settings)
+
+    dg.Definitions.validate_loadable(definitions)
+    assert [job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")] == ["refresh"]
+    assert definitions.resolve_all_asset_keys() == []
+    assert sorted(home.rglob("*")) == before
+
+
+def test_a_refreshed_home_has_every_asset(landing: Landing, settings: Settings) -> None:
+    synced = "_fivetran_synced timestamptz"
+    landing.execute("crm", "2026-11-19T22:00", f"create table account (id int primary key, {synced})")
+    landing.execute(
+        "my shop", "2026-11-19T22:00", f'create table "Order Item" (id int, {synced})', f"create table t ({synced})"
+    )
+    refresh(settings, DuckDBWarehouse(settings))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        definitions = build_definitions(settings)
+        dg.Definitions.validate_loadable(definitions)
+        graph = definitions.resolve_asset_graph()
+
+    ours = [str(each.message) for each in caught if "history_assets" in each.filename or "dagster" in str(each.message).lower()]
+    assert ours == []
+    parents = {
+        key.to_user_string(): sorted(p.to_user_string() for p in graph.get(key).parent_keys)
+        for key in graph.get_all_asset_keys()
+    }
+    assert parents == {
+        "fivetran/crm": [],
+        "fivetran/my_x20_shop": [],
+        "clones/crm": ["fivetran/crm"],
+        "clones/my_x20_shop": ["fivetran/my_x20_shop"],
+        "history/crm/account": ["clones/crm"],
+        "history/my_x20_shop/Order_x20_Item": ["clones/my_x20_shop"],
+        "history/my_x20_shop/t": ["clones/my_x20_shop"],
+    }
+    materializable = [key for key in graph.get_all_asset_keys() if graph.get(key).is_materializable]
+    assert {graph.get(key).partitions_def for key in materializable} == {dg.DynamicPartitionsDefinition(name="clone_date")}
+    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"crm", "my_x20_shop"}
+    assert all(graph.get(key).description for key in graph.get_all_asset_keys())
+    assert sorted(job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")) == [
+        "clones",
+        "refresh",
+        "snapshots",
+    ]
+    assert sorted(check.asset_key.to_user_string() for check in graph.asset_check_keys) == [
+        "history/crm/account",
+        "history/my_x20_shop/Order_x20_Item",
+        "history/my_x20_shop/t",
+    ]

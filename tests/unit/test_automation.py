@@ -1,0 +1,313 @@
+"""When runs are asked for, and for what."""
+
+import collections
+import datetime as dt
+import zoneinfo
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from history_assets.automation import asset_jobs, fold_requests, nightly_schedule, snapshot_sensors
+from history_assets.dates import Cutoff
+from history_assets.inventory import Inventory, KeySource, Schema, Table
+from history_assets.naming import clone_key, history_key
+from history_assets.partitions import PARTITIONS
+
+Made = Sequence[tuple[dg.AssetKey, str]]
+
+TABLES = {"billing": ["invoice"], "crm": ["note", "account"], "web shop": ["line-item"]}
+INVENTORY = Inventory(
+    tuple(Schema(name, tuple(Table(table, (), (), KeySource.WHOLE_ROW) for table in tables)) for name, tables in TABLES.items())
+)
+
+
+def clones(schema: str) -> dg.AssetKey:
+    return dg.AssetKey(clone_key(schema))
+
+
+def histories(schema: str) -> list[dg.AssetKey]:
+    return [dg.AssetKey(history_key(schema, table)) for table in TABLES[schema]]
+
+
+HISTORIES = {clones(schema): histories(schema) for schema in TABLES}
+
+
+def requests(made: Made, stored: Sequence[str]) -> list[dg.RunRequest]:
+    return list(fold_requests("run", made, HISTORIES, stored))
+
+
+def test_a_clone_is_folded_on_its_date_by_its_tables_alone() -> None:
+    assert requests([(clones("crm"), "2026-11-21")], ["2026-11-20", "2026-11-21"]) == [
+        dg.RunRequest(
+            run_key="run:2026-11-21:2026-11-21",
+            job_name="snapshots",
+            partition_key="2026-11-21",
+            asset_selection=[dg.AssetKey(["history", "crm", "account"]), dg.AssetKey(["history", "crm", "note"])],
+        )
+    ]
+
+
+def test_clones_of_several_schemas_share_the_run_of_their_date() -> None:
+    made = [(clones("web shop"), "2026-11-21"), (clones("billing"), "2026-11-21")]
+
+    assert requests(made, ["2026-11-21"]) == [
+        dg.RunRequest(
+            run_key="run:2026-11-21:2026-11-21",
+            job_name="snapshots",
+            partition_key="2026-11-21",
+            asset_selection=[
+                dg.AssetKey(["history", "billing", "invoice"]),
+                dg.AssetKey(["history", "web_x20_shop", "line_x2d_item"]),
+            ],
+        )
+    ]
+
+
+def test_dates_stored_side_by_side_share_a_run_and_others_do_not() -> None:
+    """A range means every key between its ends, in the order in which the keys were added."""
+    stored = ["2026-11-22", "2026-11-20", "2026-11-19", "2026-11-21"]
+
+    assert requests([(clones("billing"), date) for date in ("2026-11-20", "2026-11-21", "2026-11-22")], stored) == [
+        dg.RunRequest(
+            run_key="run:2026-11-22:2026-11-20",
+            job_name="snapshots",
+            tags={
+                "dagster/asset_partition_range_start": "2026-11-22",
+                "dagster/asset_partition_range_end": "2026-11-20",
+            },
+            asset_selection=histories("billing"),
+        ),
+        dg.RunRequest(
+            run_key="run:2026-11-21:2026-11-21",
+            job_name="snapshots",
+            partition_key="2026-11-21",
+            asset_selection=histories("billing"),
+        ),
+    ]
+
+
+def test_dates_on_which_other_schemas_were_cloned_do_not_share_a_run() -> None:
+    made = [(clones("billing"), "2026-11-20"), (clones("billing"), "2026-11-21"), (clones("web shop"), "2026-11-21")]
+
+    assert requests(made, ["2026-11-20", "2026-11-21"]) == [
+        dg.RunRequest(
+            run_key="run:2026-11-20:2026-11-20",
+            job_name="snapshots",
+            partition_key="2026-11-20",
+            asset_selection=histories("billing"),
+        ),
+        dg.RunRequest(
+            run_key="run:2026-11-21:2026-11-21",
+            job_name="snapshots",
+            partition_key="2026-11-21",
+            asset_selection=[*histories("billing"), *histories("web shop")],
+        ),
+    ]
+
+
+def test_what_the_run_folded_itself_is_left_out() -> None:
+    account, note = sorted(histories("crm"))
+    made = [(clones("crm"), "2026-11-20"), (account, "2026-11-20"), (note, "2026-11-20")]
+    made += [(clones("crm"), "2026-11-21"), (account, "2026-11-21")]
+
+    assert requests(made, ["2026-11-20", "2026-11-21"]) == [
+        dg.RunRequest(
+            run_key="run:2026-11-21:2026-11-21", job_name="snapshots", partition_key="2026-11-21", asset_selection=[note]
+        )
+    ]
+
+
+def test_a_run_that_cloned_nothing_is_followed_by_nothing() -> None:
+    assert requests([], ["2026-11-21"]) == []
+    assert requests([(histories("billing")[0], "2026-11-21"), (dg.AssetKey("other"), "2026-11-21")], ["2026-11-21"]) == []
+
+
+def test_a_date_that_was_deleted_meanwhile_is_not_asked_for() -> None:
+    assert requests([(clones("billing"), "2026-11-20")], ["2026-11-21"]) == []
+
+
+DATES = st.sampled_from([f"2026-11-{day:02}" for day in range(1, 8)])
+KEYS = st.sampled_from([*HISTORIES, *(table for tables in HISTORIES.values() for table in tables), dg.AssetKey("other")])
+
+
+@given(st.lists(st.tuples(KEYS, DATES)), st.lists(DATES, unique=True))
+def test_every_cloned_and_unfolded_table_of_every_stored_date_is_asked_for_once(
+    made: list[tuple[dg.AssetKey, str]], stored: list[str]
+) -> None:
+    wanted = {(table, date) for clone, date in made for table in HISTORIES.get(clone, ()) if date in stored} - set(made)
+
+    found = requests(made, stored)
+
+    asked: collections.Counter[tuple[dg.AssetKey, str]] = collections.Counter()
+    for request in found:
+        first = request.tags.get("dagster/asset_partition_range_start", request.partition_key)
+        last = request.tags.get("dagster/asset_partition_range_end", request.partition_key)
+        dates = stored[stored.index(str(first)) : stored.index(str(last)) + 1]
+        asked.update((table, date) for table in request.asset_selection or () for date in dates)
+    assert asked == collections.Counter(wanted)
+    assert len({request.run_key for request in found}) == len(found)
+
+
+@pytest.fixture(scope="module")
+def shared_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("instance"))) as instance:
+        yield instance
+
+
+@pytest.fixture
+def instance(shared_instance: dg.DagsterInstance) -> Iterator[dg.DagsterInstance]:
+    """A persistent instance without partitions."""
+    yield shared_instance
+    for key in shared_instance.get_dynamic_partitions(PARTITIONS):
+        shared_instance.delete_dynamic_partition(PARTITIONS, key)
+
+
+def ran(instance: dg.DagsterInstance, made: Made, *, fails: bool = False) -> dg.ExecuteInProcessResult:
+    """Run a job, of whatever name, that records materializations."""
+
+    @dg.op
+    def record(context: dg.OpExecutionContext) -> None:
+        for key, date in made:
+            context.log_event(dg.AssetMaterialization(key, partition=date))
+        if fails:
+            raise dg.Failure("one could not be cloned", allow_retries=False)
+
+    @dg.job(name="anything")
+    def job() -> None:
+        record()
+
+    return job.execute_in_process(instance=instance, raise_on_error=False)
+
+
+_ENDED = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE)
+
+
+def sensed(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, status: str) -> list[dg.RunRequest | dg.SkipReason]:
+    """Return what the sensor for a status asks for after a run."""
+    sensors = {sensor.name: sensor for sensor in snapshot_sensors(asset_jobs(INVENTORY).snapshots, INVENTORY)}
+    name = f"fold_after_{status}"
+    (event,) = [event for event in result.all_events if event.event_type in _ENDED]
+    context = dg.build_run_status_sensor_context(name, event, instance, result.dagster_run)
+    return list(sensors[name](context))  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("status", ["success", "failure", "canceled"])
+def test_whatever_a_run_cloned_is_folded_however_it_ended(instance: dg.DagsterInstance, status: str) -> None:
+    instance.add_dynamic_partitions(PARTITIONS, ["2026-11-21", "2026-11-20"])
+    result = ran(instance, [(clones("crm"), "2026-11-20"), (clones("crm"), "2026-11-21")], fails=status != "success")
+
+    assert sensed(instance, result, status) == [
+        dg.RunRequest(
+            run_key=f"{result.run_id}:2026-11-21:2026-11-20",
+            job_name="snapshots",
+            tags={
+                "dagster/asset_partition_range_start": "2026-11-21",
+                "dagster/asset_partition_range_end": "2026-11-20",
+            },
+            asset_selection=sorted(histories("crm")),
+        )
+    ]
+
+
+def test_a_run_with_nothing_to_fold_is_passed_by_with_its_name(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions(PARTITIONS, ["2026-11-21"])
+    made = [(clones("billing"), "2026-11-21"), *((table, "2026-11-21") for table in histories("billing"))]
+    result = ran(instance, made)
+
+    assert sensed(instance, result, "success") == [dg.SkipReason(f"run {result.run_id} left nothing to fold")]
+
+
+def test_materializations_without_a_partition_are_none_of_the_nights(instance: dg.DagsterInstance) -> None:
+    @dg.asset(key=clones("billing"))
+    def unpartitioned() -> None: ...
+
+    result = dg.materialize([unpartitioned], instance=instance)
+
+    assert sensed(instance, result, "success") == [dg.SkipReason(f"run {result.run_id} left nothing to fold")]
+
+
+def test_the_jobs_of_a_night_are_all_clones_and_all_histories() -> None:
+    jobs = asset_jobs(INVENTORY)
+
+    assert (jobs.clones.name, jobs.snapshots.name) == ("clones", "snapshots")
+    assert jobs.clones.selection == dg.AssetSelection.assets(*HISTORIES)
+    assert jobs.snapshots.selection == dg.AssetSelection.assets(*(table for tables in HISTORIES.values() for table in tables))
+
+
+def cutoffs(zone: str, time: dt.time = dt.time(0)) -> Cutoff:
+    return Cutoff(zoneinfo.ZoneInfo(zone), time)
+
+
+def nightly(rule: Cutoff, instance: dg.DagsterInstance, at: dt.datetime) -> list[dg.RunRequest]:
+    """Return what the schedule asks for at a tick."""
+    schedule = nightly_schedule(asset_jobs(INVENTORY).clones, rule)
+    context = dg.build_schedule_context(instance, scheduled_execution_time=at)
+    return [request for request in [schedule(context)] if isinstance(request, dg.RunRequest)]
+
+
+@pytest.mark.parametrize(
+    ("zone", "tick", "date"),
+    [
+        ("UTC", "2026-11-22T00:00+00:00", "2026-11-22"),
+        ("Europe/Zurich", "2026-03-28T23:00+00:00", "2026-03-29"),
+        ("Europe/Zurich", "2026-03-29T22:00+00:00", "2026-03-30"),
+        ("Europe/Zurich", "2026-10-24T22:00+00:00", "2026-10-25"),
+        ("Europe/Zurich", "2026-10-25T23:00+00:00", "2026-10-26"),
+        ("America/New_York", "2026-03-08T00:00-05:00", "2026-03-08"),
+        ("America/New_York", "2026-03-09T00:00-04:00", "2026-03-09"),
+        ("America/New_York", "2026-11-01T00:00-04:00", "2026-11-01"),
+        ("America/New_York", "2026-11-02T00:00-05:00", "2026-11-02"),
+        ("Africa/Cairo", "2024-04-25T00:00+02:00", "2024-04-25"),
+        ("Africa/Cairo", "2024-04-26T01:00+03:00", "2024-04-26"),  # the clocks go from 00:00 to 01:00
+        ("Africa/Cairo", "2024-04-27T00:00+03:00", "2024-04-27"),
+    ],
+)
+def test_the_schedule_asks_for_the_date_that_begins_and_adds_it(
+    zone: str, tick: str, date: str, instance: dg.DagsterInstance
+) -> None:
+    found = nightly(cutoffs(zone), instance, dt.datetime.fromisoformat(tick))
+
+    assert found == [dg.RunRequest(run_key=date, partition_key=date)]
+    assert instance.get_dynamic_partitions(PARTITIONS) == [date]
+
+
+def test_a_tick_that_comes_again_adds_no_second_date(instance: dg.DagsterInstance) -> None:
+    tick = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
+
+    assert nightly(cutoffs("UTC"), instance, tick) == nightly(cutoffs("UTC"), instance, tick)
+    assert instance.get_dynamic_partitions(PARTITIONS) == ["2026-11-22"]
+
+
+@pytest.mark.parametrize("time", [dt.time(0), dt.time(0, 30), dt.time(2, 30), dt.time(23, 59)])
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Zurich", "America/New_York", "Africa/Cairo", "Asia/Kathmandu"])
+def test_a_year_of_ticks_asks_for_every_date_once(zone: str, time: dt.time) -> None:
+    """At the instants at which Dagster reads the cron expression, whatever the clocks do."""
+    rule = cutoffs(zone, time)
+    schedule = nightly_schedule(asset_jobs(INVENTORY).clones, rule)
+    ticks = dg.TimeWindowPartitionsDefinition(
+        start=dt.datetime(2024, 1, 1),  # noqa: DTZ001 - in the zone given next
+        end=dt.datetime(2025, 1, 1),  # noqa: DTZ001
+        cron_schedule=str(schedule.cron_schedule),
+        timezone=str(schedule.execution_timezone),
+        fmt="%Y-%m-%dT%H:%M:%S%z",
+    )
+    instants = [ticks.time_window_for_partition_key(key).start for key in ticks.get_partition_keys()]
+
+    assert [rule.latest(instant) for instant in instants] == [
+        dt.date(2024, 1, 1) + dt.timedelta(days=day) for day in range(len(instants))
+    ]
+    assert len(instants) in (365, 366)
+
+
+def test_the_schedule_and_the_sensors_run_from_the_start() -> None:
+    jobs = asset_jobs(INVENTORY)
+    schedule = nightly_schedule(jobs.clones, cutoffs("Europe/Zurich", dt.time(1, 5)))
+
+    assert (schedule.name, schedule.cron_schedule, schedule.execution_timezone) == ("nightly", "5 1 * * *", "Europe/Zurich")
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert {sensor.name: sensor.default_status for sensor in snapshot_sensors(jobs.snapshots, INVENTORY)} == dict.fromkeys(
+        ("fold_after_success", "fold_after_failure", "fold_after_canceled"), dg.DefaultSensorStatus.RUNNING
+    )
