@@ -6,6 +6,7 @@ Belongs here: what is typed and what is shown. Does not belong here: any work. E
 import contextlib
 import enum
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,6 +78,8 @@ def demo(
     if not run_demo(settings, warehouse, days, out):
         raise typer.Exit(FAILED)
     if ui:
+        # Whoever ends this process means the servers too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         with served(settings, port) as running, contextlib.suppress(KeyboardInterrupt):
             out.print(f"\nThe Dagster UI is up: http://{HOST}:{port}/asset-groups   (Ctrl-C stops it)", markup=False)
             while running():

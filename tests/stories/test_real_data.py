@@ -61,7 +61,8 @@ class Story:
 
 
 def open_home(home: Path) -> DuckDBWarehouse:
-    return DuckDBWarehouse(Settings(home=home, timezone="Europe/Zurich"))
+    # Some nights empty whole tables on purpose, which the gates would hold back.
+    return DuckDBWarehouse(Settings(home=home, timezone="Europe/Zurich", gates=()))
 
 
 @pytest.fixture(scope="module")
@@ -345,7 +346,8 @@ def test_verify_names_the_table_and_the_nights_of_a_value_that_was_tampered_with
     with duckdb.connect(str(tmp_path / "history.duckdb")) as connection:
         connection.execute("update history.zendesk.ticket set subject = 'subject2' where id = 1595 and subject is null")
 
-    findings = {(f"{each.schema}.{each.table}", each.date): each.problem for each in verify(open_home(tmp_path), ["zendesk"])}
+    found = verify(open_home(tmp_path), ["zendesk"])
+    findings = {(f"{each.schema}.{each.table}", each.date): each.problem for each in found if each.date}
 
     assert set(findings) == {(table, date) for date in NIGHTS for table in story.seen[date] if table.startswith("zendesk.")}
     wrong = {night: problem for night, problem in findings.items() if problem}
