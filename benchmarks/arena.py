@@ -65,9 +65,9 @@ class Ours:
             clone = self.warehouse.find_clone("raw", date)
             assert clone is not None
             tables = [("raw", name) for name in self.tables]
-            nights.append(night(Plan(date, {"raw": clone}, tuple(tables), {}), tables, self.settings))
+            nights.append(night(Plan(date, {"raw": clone}, tuple(tables), {}), tables, self.warehouse))
         own = {"HISTORY_HOME": str(self.settings.home), "HISTORY_THREADS": str(self.settings.threads)}
-        asked = [{"run": each.run, "select": list(each.select)} for each in nights]
+        asked = [{"run": each.run, "tables": each.tables} for each in nights]
         return run_child({"kind": "ours", "project": str(self.project), "nights": asked, **options}, own)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from history_assets.errors import ProjectError, WarehouseError
-from history_assets.settings import RUN_VARIABLE, Settings
+from history_assets.settings import RUN_VARIABLE, Settings, is_of_run
 from history_assets.warehouse import open_warehouse
 
 _LOCKED = 75
@@ -32,10 +32,10 @@ _SAID = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Night:
-    """One dbt invocation: what the macros are told, and the snapshots to run."""
+    """One dbt invocation: what the macros are told of the run, and of each table that is to be folded, by its snapshot's name."""
 
     run: Mapping[str, Any]
-    select: Sequence[str]
+    tables: Mapping[str, Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +93,7 @@ def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callab
 
 def _environment(settings: Settings) -> dict[str, str]:
     own = {"HISTORY_HOME": str(settings.home), "HISTORY_THREADS": str(settings.threads), "DO_NOT_TRACK": "1"}
-    return {name: value for name, value in os.environ.items() if name != RUN_VARIABLE} | own
+    return {name: value for name, value in os.environ.items() if not is_of_run(name)} | own
 
 
 def _folders(project: Path, target: Path) -> list[str]:
@@ -136,12 +136,14 @@ def _child(request: Path, answer: Path) -> None:
 
 def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:
     os.environ[RUN_VARIABLE] = json.dumps(night["run"])
+    # A variable each, since a macro reads its table's alone; this process starts no other that would inherit them.
+    os.environ.update({f"{RUN_VARIABLE}_{name}": json.dumps(table) for name, table in night["tables"].items()})
     began = time.monotonic()
     # The cache is of no use: the macros look at the one table that they fold.
-    done = runner.invoke(["snapshot", "--quiet", "--no-populate-cache", "--select", *night["select"], *folders])
+    done = runner.invoke(["snapshot", "--quiet", "--no-populate-cache", "--select", *night["tables"], *folders])
     nodes = getattr(done.result, "results", None) or []
     failed = {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")}
-    asked, seconds = len(night["select"]), time.monotonic() - began
+    asked, seconds = len(night["tables"]), time.monotonic() - began
     said = f"{night['run']['clone_date']}: {asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
     print(said, flush=True)  # noqa: T201 - the parent reads it
     return NightResult(failed, str(done.exception) if done.exception else None)

@@ -115,8 +115,12 @@ def make_table(
     table = Table(name, ordered, tuple(column.name for column in ordered), KeySource.WHOLE_ROW)
     if declared:
         return dataclasses.replace(table, key=tuple(declared), key_source=KeySource.DECLARED)
-    if override := configured.get(table_name(schema, name)):
-        return dataclasses.replace(table, key=tuple(override), key_source=KeySource.CONFIGURED)
+    override = [table.column(column) for column in configured.get(table_name(schema, name), ())]
+    if override and all(override):
+        # A key of which the table lacks a column waits until it has it; no table waits for its key.
+        return dataclasses.replace(
+            table, key=tuple(column.name for column in override if column), key_source=KeySource.CONFIGURED
+        )
     if surrogate := table.column(SURROGATE):
         return dataclasses.replace(table, key=(surrogate.name,), key_source=KeySource.SURROGATE)
     return table

@@ -17,6 +17,7 @@ from history_assets import dbt_run
 from history_assets.dbt_files import DbtProject
 from history_assets.errors import HistoryError, SettingsError
 from history_assets.gates import Gate
+from history_assets.inventory import KeySource, Table
 from history_assets.naming import encode, history_key, snapshot_name, table_name
 from history_assets.partitions import CLONE_DATES, dates_of
 from history_assets.settings import Settings
@@ -144,15 +145,17 @@ def fold(
     open_plans = [each for each in plans if todo[each.date]]
     if not open_plans:
         return {}
-    nights = [night(each, todo[each.date], warehouse.settings, allow, force) for each in open_plans]
+    nights = [night(each, todo[each.date], warehouse, allow, force) for each in open_plans]
     results = dbt_run.fold(project.folder, nights, warehouse.settings, say)
     return {each.date: result for each, result in zip(open_plans, results, strict=True)}
 
 
 def night(
-    each: Plan, todo: Sequence[TableRef], settings: Settings, allow: Collection[Gate] = (), force: bool = False
+    each: Plan, todo: Sequence[TableRef], warehouse: Warehouse, allow: Collection[Gate] = (), force: bool = False
 ) -> dbt_run.Night:
-    """Return the dbt invocation of a date: what the macros are told, and the snapshots of the tables."""
+    """Return the dbt invocation of a date: what the macros are told of it, and of each table as its clone has it."""
+    settings = warehouse.settings
+    cloned = {schema: warehouse.read_clone(each.clones[schema]) for schema in sorted({schema for schema, _ in todo})}
     run = {
         "clone_date": str(each.date),
         "cutoff": _sql_instant(settings.cutoffs().at(each.date)),
@@ -169,16 +172,22 @@ def night(
                 "clone_id": each.clones[schema].clone_id,
                 "quiet_point": _sql_instant(each.clones[schema].quiet_point),
                 "location": each.clones[schema].location,
-                "keys": {
-                    table: settings.keys[table_name(schema, table)]
-                    for owner, table in todo
-                    if owner == schema and table_name(schema, table) in settings.keys
-                },
             }
-            for schema in sorted({schema for schema, _ in todo})
+            for schema in cloned
         },
     }
-    return dbt_run.Night(run, [snapshot_name(*table) for table in todo])
+    found = {(schema, table.name): table for schema, tables in cloned.items() for table in tables.tables}
+    return dbt_run.Night(run, {snapshot_name(*table): _told(found.get(table)) for table in todo})
+
+
+def _told(table: Table | None) -> dict[str, Any]:
+    if table is None:
+        return {"columns": [], "key": []}
+    return {
+        "columns": [{"name": column.name, "type": column.type} for column in table.columns],
+        # A whole row is no way in that would be worth a gate.
+        "key": [] if table.key_source is KeySource.WHOLE_ROW else list(table.key),
+    }
 
 
 def failures_of(each: Plan, ledger: Collection[Applied], result: dbt_run.NightResult | None) -> list[str]:

@@ -13,143 +13,135 @@
   {%- do return(name ~ '__as_' ~ family) -%}
 {% endmacro %}
 
-{#- The history's columns with lower-case names as keys. -#}
-{% macro by_name(columns) %}
-  {% set found = {} %}
-  {% for column in columns %}{% do found.update({folded(column.name): column}) %}{% endfor %}
+{#- Columns, given by name and type, with all that is asked of them again and again. -#}
+{% macro described(columns) %}
+  {% set found = [] %}
+  {% for column in columns %}{% do found.append(describe(column['name'], column['type'])) %}{% endfor %}
   {% do return(found) %}
 {% endmacro %}
 
-{#- The column that holds a clone's column, or nothing where the history has none yet. -#}
+{% macro describe(name, type, clone=none) %}
+  {% do return({
+      'name': name, 'type': type, 'clone': clone, 'folded': folded(name), 'family': family_of(type),
+      'is_synced': name | lower == '_fivetran_synced'}) %}
+{% endmacro %}
+
+{% macro by_name(columns) %}
+  {% set found = {} %}
+  {% for column in columns %}{% do found.update({column.folded: column}) %}{% endfor %}
+  {% do return(found) %}
+{% endmacro %}
+
+{#- The column of the history that holds a clone's column, or nothing where it has none yet. -#}
 {% macro held_in(existing, column) %}
-  {% if is_synced(column) %}{% do return(existing.get(folded(column.name))) %}{% endif %}
-  {% set family = family_of(column.type) %}
-  {% set apart = existing.get(folded(name_as(column.name, family))) %}
+  {% if column.is_synced %}{% do return(existing.get(column.folded)) %}{% endif %}
+  {% set apart = existing.get(folded(name_as(column.name, column.family))) %}
   {% set plain = existing.get(folded(plain_name(column.name))) %}
-  {% do return(apart or (plain if plain and family_of(plain.type) == family else none)) %}
+  {% do return(apart or (plain if plain and plain.family == column.family else none)) %}
 {% endmacro %}
 
-{#- The names under which the history holds some columns of the clone; empty where it does not hold all of them. -#}
-{% macro history_names(facts, names) %}
-  {% set existing = by_name(facts.history) %}
-  {% set found = [] %}
-  {% for name in names %}
-    {% for column in facts.clone if folded(column.name) == folded(name) %}
-      {% set held = held_in(existing, column) %}
-      {% if held %}{% do found.append(held.name) %}{% endif %}
-    {% endfor %}
-  {% endfor %}
-  {% do return(found if found | length == names | length else []) %}
-{% endmacro %}
-
-{#- Make the history able to hold the clone, and return its columns: name, type, and the clone's column that each takes. -#}
-{% macro prepare_columns(relation, facts) %}
-  {% set history = history_table(relation) %}
+{#- Make the history able to hold the clone, and return its columns, each with the clone's column that it takes. -#}
+{% macro prepare_columns(relation, run, facts) %}
+  {% set columns = [] %}
   {% if not facts.history %}
-    {% set made = [] %}
-    {% for column in facts.clone %}
-      {% do made.append({'name': plain_name(column.name), 'type': stored_type(column.type), 'clone': column.name}) %}
+    {% for column in run.columns %}
+      {% do columns.append(describe(plain_name(column.name), stored_type(column.type), column.name)) %}
     {% endfor %}
-    {% if made %}{% do create_history(history, made) %}{% endif %}
-    {% do return(made) %}
+    {% if columns %}{% do create_history(run.history, columns) %}{% endif %}
+    {% do return(columns) %}
   {% endif %}
   {% set existing = by_name(facts.history) %}
-  {% set takes = {} %}
-  {% for column in facts.clone %}
-    {% set family = family_of(column.type) %}
+  {% for column in run.columns %}
+    {% set stored = stored_type(column.type) %}
     {% set held = held_in(existing, column) %}
     {% if not held %}
-      {% set taken = existing.get(folded(plain_name(column.name))) %}
-      {% set held = {
-          'name': name_as(column.name, family) if taken else plain_name(column.name), 'type': stored_type(column.type)} %}
-      {% do run_query('alter table ' ~ history ~ ' add column ' ~ quoted(held.name) ~ ' ' ~ held.type) %}
-      {% do existing.update({folded(held.name): held}) %}
+      {% set plain = plain_name(column.name) %}
+      {% set held = describe(name_as(column.name, column.family) if folded(plain) in existing else plain, stored) %}
+      {% do run_query('alter table ' ~ run.history ~ ' add column if not exists ' ~ quoted(held.name) ~ ' ' ~ held.type) %}
+      {% do existing.update({held.folded: held}) %}
+    {% elif held.type != stored and not column.is_synced %}
+      {% set wide = wider_type(held.type, stored) %}
+      {% if wide != held.type %}
+        {% do run_query(
+            'alter table ' ~ run.history ~ ' alter column ' ~ quoted(held.name) ~ ' set data type ' ~ wide) %}
+        {% do held.update({'type': wide}) %}
+      {% endif %}
     {% endif %}
-    {% set wide = held.type if is_synced(column) else wider_type(held.type, stored_type(column.type)) %}
-    {% if wide != held.type %}
-      {% do run_query('alter table ' ~ history ~ ' alter column ' ~ quoted(held.name) ~ ' type ' ~ wide) %}
-      {% do existing.update({folded(held.name): {'name': held.name, 'type': wide}}) %}
-    {% endif %}
-    {% do takes.update({folded(held.name): column.name}) %}
+    {% do held.update({'clone': column.name}) %}
   {% endfor %}
-  {% set columns = [] %}
-  {% for name, column in existing.items() %}
-    {% do columns.append({'name': column.name, 'type': column.type, 'clone': takes.get(name)}) %}
-  {% endfor %}
-  {% do return(give_plain_names(relation, facts, columns)) %}
+  {% set columns = existing.values() | list %}
+  {% do give_plain_names(relation, run, columns) %}
+  {% do return(columns) %}
 {% endmacro %}
 
 {% macro create_history(history, columns) %}
   {% set defined = [] %}
   {% for column in columns %}{% do defined.append(quoted(column.name) ~ ' ' ~ column.type) %}{% endfor %}
+  {% set at = instant_type() %}
   {% do defined.extend(
-      ['dbt_scd_id varchar', 'dbt_updated_at timestamp', 'dbt_valid_from timestamp', 'dbt_valid_to timestamp']) %}
+      ['dbt_scd_id varchar', 'dbt_updated_at ' ~ at, 'dbt_valid_from ' ~ at, 'dbt_valid_to ' ~ at]) %}
   {% do run_query('create table if not exists ' ~ history ~ ' (' ~ defined | join(', ') ~ ')') %}
 {% endmacro %}
 
 {#- Rename, where a column has several families, so that the newest night's has the plain name. -#}
-{% macro give_plain_names(relation, facts, columns) %}
-  {% if not columns_apart(columns) %}{% do return(columns) %}{% endif %}
-  {% set newest = {} %}
-  {% set sets = columns_in_ledger(relation) + [{'columns': with_families(facts.clone), 'cutoff': current_run()['cutoff']}] %}
-  {% for each in sets | sort(attribute='cutoff') %}
-    {% for column in each['columns'] %}{% do newest.update({folded(column['name']): column}) %}{% endfor %}
-  {% endfor %}
-  {% set history = history_table(relation) %}
-  {% set named = by_name(columns) %}
-  {% for column in newest.values() %}
-    {% set wanted = named.get(folded(name_as(column['name'], column['family']))) %}
-    {% set plain = named.get(folded(plain_name(column['name']))) %}
-    {% if wanted and plain %}
-      {% set aside = name_as(column['name'], family_of(plain.type)) %}
-      {% do run_query('alter table ' ~ history ~ ' rename column ' ~ quoted(plain.name) ~ ' to ' ~ quoted(aside)) %}
-      {% do plain.update({'name': aside}) %}
-    {% endif %}
-    {% if wanted %}
-      {% do run_query(
-          'alter table ' ~ history ~ ' rename column ' ~ quoted(wanted.name) ~ ' to ' ~ quoted(plain_name(column['name']))) %}
-      {% do wanted.update({'name': plain_name(column['name'])}) %}
-    {% endif %}
-  {% endfor %}
-  {% do return(columns) %}
+{% macro give_plain_names(relation, run, columns) %}
+  {% if columns_apart(columns) %}
+    {% set newest = {} %}
+    {% set sets = columns_in_ledger(relation, run) + [{'columns': run.columns, 'cutoff': run.cutoff}] %}
+    {% for each in sets | sort(attribute='cutoff') %}
+      {% for column in each['columns'] %}{% do newest.update({folded(column['name']): column}) %}{% endfor %}
+    {% endfor %}
+    {% set named = by_name(columns) %}
+    {% for column in newest.values() %}
+      {% set wanted = named.get(folded(name_as(column['name'], column['family']))) %}
+      {% set plain = named.get(folded(plain_name(column['name']))) %}
+      {% if wanted and plain %}{% do rename_column(run.history, plain, name_as(column['name'], plain.family)) %}{% endif %}
+      {% if wanted %}{% do rename_column(run.history, wanted, plain_name(column['name'])) %}{% endif %}
+    {% endfor %}
+  {% endif %}
+{% endmacro %}
+
+{% macro rename_column(history, column, name) %}
+  {% do run_query('alter table ' ~ history ~ ' rename column ' ~ quoted(column.name) ~ ' to ' ~ quoted(name)) %}
+  {% do column.update({'name': name, 'folded': folded(name)}) %}
 {% endmacro %}
 
 {% macro columns_apart(columns) %}
   {% set found = [] %}
-  {% for column in columns if '__as_' in column.name | lower and not column.name.endswith('__as_is') %}
+  {% for column in columns if '__as_' in column.folded | lower and not column.folded.lower().endswith('__as_is') %}
     {% do found.append(column) %}
-  {% endfor %}
-  {% do return(found) %}
-{% endmacro %}
-
-{#- A clone's columns as the ledger keeps them. -#}
-{% macro with_families(columns) %}
-  {% set found = [] %}
-  {% for column in columns %}
-    {% do found.append({'name': column.name, 'type': column.type, 'family': family_of(column.type)}) %}
   {% endfor %}
   {% do return(found) %}
 {% endmacro %}
 
 {#- What a value is called where it makes up a row's identifier: the same whichever column holds it just now. -#}
 {% macro label(column) %}
-  {% set name = folded(column.name) %}
-  {% if '__as_' in name and not name.endswith('__as_is') %}{% do return(name) %}{% endif %}
-  {% do return(name_as(name[:-7] if name.endswith('__as_is') else name, family_of(column.type)) | lower) %}
+  {% set name = column.folded %}
+  {% if '__as_' not in name | lower %}{% do return(folded(name_as(name, column.family))) %}{% endif %}
+  {% do return(folded(name_as(name[:-7], column.family)) if name.lower().endswith('__as_is') else name) %}
 {% endmacro %}
 
 {#- Columns that are compared: all but when Fivetran last wrote the row. -#}
 {% macro compared_of(columns) %}
-  {% set found = [] %}
-  {% for column in columns if not is_synced(column) %}{% do found.append(column) %}{% endfor %}
-  {% do return(found) %}
+  {% do return(columns | rejectattr('is_synced') | list) %}
 {% endmacro %}
 
 {#- The column that holds when Fivetran last wrote the row, or nothing. It has one type for good: it is kept, never compared. -#}
 {% macro synced_of(columns) %}
-  {% do return(columns | reject('in', compared_of(columns)) | first | default(none)) %}
+  {% do return(columns | selectattr('is_synced') | first | default(none)) %}
 {% endmacro %}
 
-{% macro is_synced(column) %}
-  {% do return(folded(column.name) == '_fivetran_synced') %}
+{#- Families of types: within one, each type's values are exactly values of the wider type. -#}
+{% macro family_of(type) %}
+  {% do return(adapter.dispatch('family_of', 'history_assets')(type)) %}
+{% endmacro %}
+
+{#- The narrowest type of the family that holds the values of two of its types. -#}
+{% macro wider_type(one, other) %}
+  {% do return(adapter.dispatch('wider_type', 'history_assets')(one, other)) %}
+{% endmacro %}
+
+{#- The type in which the history stores a source's type. -#}
+{% macro stored_type(type) %}
+  {% do return(adapter.dispatch('stored_type', 'history_assets')(type)) %}
 {% endmacro %}

@@ -1,6 +1,7 @@
 {#- The ledger: which clone of which table was folded into its history, written in the transaction that folds it.
 
-    A night that a gate held back has a row with status 'quarantined' beside the row, if any, of the clone that is applied. -#}
+    A night that a gate held back has a row with status 'quarantined' beside the row, if any, of the clone that is applied.
+    Entries of a table are numbered as they are written. -#}
 
 {% macro ledger() %}
   {%- do return(quoted(target.database) ~ '."_history_assets"."applied"') -%}
@@ -10,10 +11,11 @@
   {% do run_query('create schema if not exists ' ~ quoted(target.database) ~ '."_history_assets"') %}
   {% do run_query('
     create table if not exists ' ~ ledger() ~ ' (
-      schema_name varchar not null, table_name varchar not null, clone_date date not null, clone_id varchar not null,
-      cutoff timestamp not null, quiet_point timestamp not null, row_count bigint not null, opened bigint not null,
-      closed bigint not null, columns varchar not null, key_columns varchar not null, duplicate_keys bigint not null,
-      status varchar not null, problem varchar, time_zone varchar not null, cutoff_time varchar not null
+      schema_name varchar not null, table_name varchar not null, entry bigint not null, clone_date date not null,
+      clone_id varchar not null, cutoff ' ~ instant_type() ~ ' not null, quiet_point ' ~ instant_type() ~ ' not null,
+      row_count bigint not null, opened bigint not null, closed bigint not null, columns varchar not null,
+      key_columns varchar not null, duplicate_keys bigint not null, status varchar not null, problem varchar,
+      time_zone varchar not null, cutoff_time varchar not null
     )') %}
 {% endmacro %}
 
@@ -21,40 +23,42 @@
   {%- do return('schema_name = ' ~ text(relation.schema) ~ ' and table_name = ' ~ text(relation.identifier)) -%}
 {% endmacro %}
 
-{#- An applied night forgets all that the ledger said of the date; a quarantined one only that it was quarantined before. -#}
-{% macro forget_ledger_row(relation, status=none) %}
-  {% set of_status = ' and status = ' ~ text(status) if status else '' %}
+{#- Writes one row, or none where the table has got entries since the facts were read. -#}
+{% macro ledger_row(relation, run, facts, problem, has_history) %}
+  {% set columns = [] %}
+  {% for column in run.columns %}
+    {% do columns.append({'name': column.name, 'type': column.type, 'family': column.family}) %}
+  {% endfor %}
   {% do return(
-      'delete from ' ~ ledger() ~ ' where ' ~ of_table(relation)
-      ~ ' and clone_date = ' ~ text(current_run()['clone_date']) ~ of_status) %}
+      'insert into ' ~ ledger() ~ ' (schema_name, table_name, entry, clone_date, clone_id, cutoff, quiet_point, row_count, '
+      ~ 'opened, closed, columns, key_columns, duplicate_keys, status, problem, time_zone, cutoff_time)\nselect ' ~ [
+        text(relation.schema), text(relation.identifier), facts.entry + 1, 'cast(' ~ text(run.date) ~ ' as date)',
+        text(run.clone_id), run.at, instant(run.quiet_point), facts.rows,
+        rows_where('dbt_valid_from', run) if has_history else 0, rows_where('dbt_valid_to', run) if has_history else 0,
+        text(tojson(columns)), text(tojson(run.key)), facts.duplicate_keys,
+        "'quarantined'" if problem else "'applied'", text(problem) if problem else 'null',
+        text(run.time_zone), text(run.cutoff_time)
+      ] | join(', ') ~ '\nfrom (select coalesce(max(entry), 0) as entry from ' ~ ledger() ~ ' where ' ~ of_table(relation)
+      ~ ') as written where entry = ' ~ facts.entry) %}
 {% endmacro %}
 
-{% macro ledger_row(relation, facts, status, key, counts, opened='0', closed='0', problem=none) %}
-  {% set run = current_run() %}
-  {% set clone = clone_of_run(relation) %}
+{#- An applied night forgets all that the ledger said of the date before; a quarantined one only that it was quarantined. -#}
+{% macro forget_ledger_rows(relation, run, facts, problem) %}
   {% do return(
-      'insert into ' ~ ledger() ~ ' values (' ~ [
-        text(relation.schema), text(relation.identifier), 'cast(' ~ text(run['clone_date']) ~ ' as date)',
-        text(clone['clone_id']), cutoff_of_run(), instant(clone['quiet_point']), counts.rows, opened, closed, text(tojson(with_families(facts.clone))),
-        text(tojson(key)), counts.duplicate_keys,
-        text(status), text(problem) if problem else 'null', text(run['time_zone']), text(run['cutoff_time'])
-      ] | join(', ') ~ ')') %}
+      'delete from ' ~ ledger() ~ ' where ' ~ of_table(relation) ~ ' and cutoff = ' ~ run.at ~ ' and entry <= ' ~ facts.entry
+      ~ (" and status = 'quarantined'" if problem else '')) %}
 {% endmacro %}
 
-{#- Rows of the history that begin, and that end, at this night's cutoff, as the transaction leaves them. -#}
-{% macro opened_in(history) %}
-  {%- do return('(select count(*) from ' ~ history ~ ' where dbt_valid_from = ' ~ cutoff_of_run() ~ ')') -%}
-{% endmacro %}
-
-{% macro closed_in(history) %}
-  {%- do return('(select count(*) from ' ~ history ~ ' where dbt_valid_to = ' ~ cutoff_of_run() ~ ')') -%}
+{#- Rows of the history that begin, or end, at this night's cutoff, as the transaction leaves them. -#}
+{% macro rows_where(column, run) %}
+  {%- do return('(select count(*) from ' ~ run.history ~ ' where ' ~ column ~ ' = ' ~ run.at ~ ')') -%}
 {% endmacro %}
 
 {#- Which columns the applied nights had, each set once with the last cutoff that had it, but for this night. -#}
-{% macro columns_in_ledger(relation) %}
-  {% set found = run_query('
-    select columns, cast(max(cutoff) as varchar) as last_cutoff from ' ~ ledger() ~ '
-    where ' ~ of_table(relation) ~ " and status = 'applied' and cutoff <> " ~ cutoff_of_run() ~ ' group by columns') %}
+{% macro columns_in_ledger(relation, run) %}
+  {% set found = run_query(
+      'select columns, cast(max(cutoff) as varchar) as last_cutoff from ' ~ ledger() ~ ' where ' ~ of_table(relation)
+      ~ " and status = 'applied' and cutoff <> " ~ run.at ~ ' group by columns') %}
   {% set sets = [] %}
   {% for row in found.rows %}{% do sets.append({'columns': fromjson(row[0]), 'cutoff': row[1]}) %}{% endfor %}
   {% do return(sets) %}

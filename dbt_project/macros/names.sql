@@ -4,20 +4,30 @@
   {%- do return('"' ~ name | replace('"', '""') ~ '"') -%}
 {% endmacro %}
 
-{% macro text(value) %}
-  {%- do return("'" ~ value | replace("'", "''") ~ "'") -%}
-{% endmacro %}
-
-{#- A name as the engine compares it: DuckDB takes A and a for the same, but not É and é. -#}
+{#- A name as the engine compares it. -#}
 {% macro folded(name) %}
-  {%- do return(name.encode('utf-8').lower().decode('utf-8')) -%}
+  {%- do return(adapter.dispatch('folded', 'history_assets')(name)) -%}
 {% endmacro %}
 
+{#- A text as a literal. -#}
+{% macro text(value) %}
+  {%- do return(adapter.dispatch('text', 'history_assets')(value)) -%}
+{% endmacro %}
+
+{#- An instant, in UTC and without a zone, as histories keep it. -#}
 {% macro instant(value) %}
-  {%- do return("cast(" ~ text(value) ~ " as timestamp)") -%}
+  {%- do return("cast(" ~ text(value) ~ " as " ~ instant_type() ~ ")") -%}
 {% endmacro %}
 
-{% macro history_table(relation) %}
+{% macro instant_type() %}
+  {%- do return(adapter.dispatch('instant_type', 'history_assets')()) -%}
+{% endmacro %}
+
+{% macro forever() %}
+  {%- do return(instant('9999-12-31')) -%}
+{% endmacro %}
+
+{% macro full_name(relation) %}
   {%- do return(quoted(relation.database) ~ '.' ~ quoted(relation.schema) ~ '.' ~ quoted(relation.identifier)) -%}
 {% endmacro %}
 

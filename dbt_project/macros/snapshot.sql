@@ -1,48 +1,75 @@
 {#- Folds one table's clone of one night into its history. Replaces dbt's own snapshot materialization, whose table layout it
     keeps, since that one loses rows when nights are replayed, out of order, keyless, or change their columns.
 
-    Read, gate, prepare, compare, apply: what is refused is refused before anything is written; columns are prepared before the
+    Read, gate, prepare, apply: what is refused is refused before anything is written; columns are prepared before the
     transaction, since DDL may not follow writes in one; history and ledger change in one transaction, or not at all. -#}
 
 {% materialization snapshot, default %}
-  {% set facts = facts_of(this) %}
-  {% set force = current_run().get('force', false) %}
-  {% if force or facts.applied != clone_of_run(this)['clone_id'] %}
-    {% set key = key_of(this, facts) %}
-    {% set counts = count_rows(this, facts, key) %}
-    {% set problem = none if force else gate(this, facts, key, counts) %}
-    {% if problem %}
-      {% do apply([ledger_row(this, facts, 'quarantined', key, counts, problem=problem)], replacing='quarantined') %}
-      {% do exceptions.raise_compiler_error(problem) %}
-    {% endif %}
-    {% set columns = prepare_columns(this, facts) %}
-    {% if not columns %}
-      {#- Absent, and never there before: there is nothing to fold, and no table to fold it into. -#}
-      {% do apply([ledger_row(this, facts, 'applied', key, counts)]) %}
-    {% elif facts.is_newest and counts.unique and not force %}
-      {% do fold_newest(this, facts, columns, key, counts) %}
-    {% else %}
-      {% do fold_anywhere(this, facts, columns, key, counts, force) %}
-    {% endif %}
-  {% endif %}
+  {% do fold(this, run_of(this)) %}
   {% call noop_statement('main', 'OK') %}{% endcall %}
   {% do return({'relations': [this]}) %}
 {% endmaterialization %}
 
-{#- The key by which rows are told apart: declared, else configured, else Fivetran's own, else none. A configured key of which
-    the clone lacks a column is none: a key is a gate and a way in, and no table waits for one. -#}
-{% macro key_of(relation, facts) %}
-  {% set names = by_name(facts.clone).keys() | list %}
-  {% set configured = configured_key(relation) %}
-  {% set missing = [] %}
-  {% for column in configured if folded(column) not in names %}{% do missing.append(column) %}{% endfor %}
-  {% set surrogate = ['_fivetran_id'] if '_fivetran_id' in names else [] %}
-  {% do return(facts.key or ([] if missing else configured) or surrogate) %}
+{#- dbt-snowflake has a materialization of its own, which only another of its own replaces. -#}
+{% materialization snapshot, adapter='snowflake' %}
+  {% do fold(this, run_of(this)) %}
+  {% call noop_statement('main', 'OK') %}{% endcall %}
+  {% do return({'relations': [this]}) %}
+{% endmaterialization %}
+
+{#- All that is known of a table's night before the warehouse is asked. -#}
+{% macro run_of(relation) %}
+  {% set run = current_run() %}
+  {% set table = table_of_run() %}
+  {% do return({
+      'date': run['clone_date'], 'at': instant(run['cutoff']), 'cutoff': run['cutoff'], 'time_zone': run['time_zone'],
+      'cutoff_time': run['cutoff_time'], 'force': run['force'], 'gates': run['gates'],
+      'clone_id': run['schemas'][relation.schema]['clone_id'], 'quiet_point': run['schemas'][relation.schema]['quiet_point'],
+      'history': full_name(relation), 'clone': full_name(clone_of(relation, run)), 'columns': described(table['columns']),
+      'key': table['key']}) %}
 {% endmacro %}
 
-{#- Statements in one transaction; together with the ledger row that stands for them. -#}
-{% macro apply(statements, replacing=none) %}
-  {% set forget = forget_ledger_row(this, replacing) %}
-  {% call statement('apply', auto_begin=true) %}{{ ([forget] + statements) | join(';\n') }}{% endcall %}
-  {% do adapter.commit() %}
+{% macro fold(relation, run) %}
+  {% do begin_table(relation, run) %}
+  {% set facts = facts_of(relation, run) %}
+  {% if run.force or facts.applied != run.clone_id %}
+    {% set problem = none if run.force else gate(relation, run, facts) %}
+    {% if problem %}
+      {% do apply(relation, run, facts, [], problem) %}
+      {% do exceptions.raise_compiler_error(problem) %}
+    {% endif %}
+    {% set columns = prepare_columns(relation, run, facts) %}
+    {% if not columns %}
+      {#- Absent, and never there before: there is nothing to fold, and no table to fold it into. -#}
+      {% do apply(relation, run, facts, []) %}
+    {% elif facts.is_newest and not run.force %}
+      {% do apply(relation, run, facts, [fold_newest(run, facts, columns)], has_history=true) %}
+    {% else %}
+      {% do run_query(changed_values(run, facts, columns)) %}
+      {% do apply(relation, run, facts, mend(run) + [fold_anywhere(run, facts, columns)], has_history=true) %}
+    {% endif %}
+  {% endif %}
+{% endmacro %}
+
+{#- Statements in one transaction with the ledger row that stands for them. Where another process has folded the table since
+    the facts were read, nothing of it holds any more. -#}
+{% macro apply(relation, run, facts, statements, problem=none, has_history=false) %}
+  {% do run_query('begin') %}
+  {% for sql in statements %}{% do run_query(sql) %}{% endfor %}
+  {% if run_query(ledger_row(relation, run, facts, problem, has_history)).rows[0][0] != 1 %}
+    {% do run_query('rollback') %}
+    {% do exceptions.raise_compiler_error(
+        'found ' ~ relation.schema ~ '.' ~ relation.identifier ~ ' folded by another process meanwhile, expected to be alone '
+        ~ 'with it: nothing was changed, run ' ~ run.date ~ ' again') %}
+  {% endif %}
+  {% if facts.rows_of_date %}{% do run_query(forget_ledger_rows(relation, run, facts, problem)) %}{% endif %}
+  {% do run_query('commit') %}
+{% endmacro %}
+
+{% macro begin_table(relation, run) %}
+  {% do adapter.dispatch('begin_table', 'history_assets')(relation, run) %}
+{% endmacro %}
+
+{% macro open_clones(run) %}
+  {% do adapter.dispatch('open_clones', 'history_assets')(run) %}
 {% endmacro %}

@@ -2,5 +2,10 @@
 
 {% macro source(schema_name, table_name) %}
   {% set relation = builtins.source(schema_name, table_name) %}
-  {% do return(clone_relation(relation) if execute else relation) %}
+  {% do return(clone_of(relation, current_run()) if execute else relation) %}
+{% endmacro %}
+
+{#- The table in its schema's clone; both bear the same schema and table name in what a run is told. -#}
+{% macro clone_of(relation, run) %}
+  {% do return(adapter.dispatch('clone_of', 'history_assets')(relation, run)) %}
 {% endmacro %}

@@ -65,7 +65,7 @@ class Prepared:
             cutoff = self.settings.cutoffs().at(date)
             landing.execute("shop", f"{date - dt.timedelta(days=1)} 20:00", *statements)
             clone = warehouse.clone("shop", date, lambda cutoff=cutoff: cutoff)
-            self.nights.append(night(Plan(date, {"shop": clone}, TABLES, {}), TABLES, self.settings))
+            self.nights.append(night(Plan(date, {"shop": clone}, TABLES, {}), TABLES, self.warehouse))
         self.project = refresh(self.settings, warehouse).project.folder
         for result in self.fold(home, [0, 2]):
             assert (result.failed, result.error) == ({}, None)

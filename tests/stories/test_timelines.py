@@ -79,7 +79,7 @@ class Bench:
         for number in numbers:
             clone = self.warehouse.find_clone(schema, date_of(number))
             assert clone is not None
-            made.append(night(Plan(date_of(number), {schema: clone}, tuple(tables), {}), tables, self.settings))
+            made.append(night(Plan(date_of(number), {schema: clone}, tuple(tables), {}), tables, self.warehouse))
         return made
 
     def fold(self, nights: Sequence[dbt_run.Night]) -> None:

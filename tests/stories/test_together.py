@@ -41,7 +41,7 @@ class Shop:
             cutoff = self.settings.cutoffs().at(date)
             landing.execute("shop", f"{date - dt.timedelta(days=1)} 20:00", statement)
             clone = self.warehouse.clone("shop", date, lambda cutoff=cutoff: cutoff)
-            self.nights.append(night(Plan(date, {"shop": clone}, ORDERS, {}), ORDERS, self.settings))
+            self.nights.append(night(Plan(date, {"shop": clone}, ORDERS, {}), ORDERS, self.warehouse))
         self.project = refresh(self.settings, self.warehouse).project.folder
 
     def fold(self, *numbers: int, **changed: Any) -> None:
