@@ -26,6 +26,7 @@ class Recorder:
 
     def __init__(self, runner: Any) -> None:
         self.runner = runner
+        self.manifest = runner.manifest
         self.seen: list[dict[str, Any]] = []
 
     def invoke(self, arguments: list[str]) -> Any:

@@ -20,11 +20,17 @@ from pathlib import Path
 from typing import Any, cast
 
 from history_assets.errors import ProjectError, WarehouseError
-from history_assets.settings import RUN_VARIABLE, Settings, is_of_run
+from history_assets.settings import RUN_VARIABLE, Settings
 from history_assets.warehouse import open_warehouse
 
 _LOCKED = 75
 """Exit code of a child that could not have the history to itself; EX_TEMPFAIL of sysexits.h."""
+
+_PROJECT = "history_assets"
+"""Name of the dbt project, as dbt_project/dbt_project.yml has it."""
+
+_SILENT = ("--quiet", "--log-level", "none")
+"""What failed is in the results; dbt would make a line of every event only to drop it."""
 
 _SAID = 2000
 """Characters of dbt's own output that an error repeats."""
@@ -93,7 +99,7 @@ def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callab
 
 def _environment(settings: Settings) -> dict[str, str]:
     own = {"HISTORY_HOME": str(settings.home), "HISTORY_THREADS": str(settings.threads), "DO_NOT_TRACK": "1"}
-    return {name: value for name, value in os.environ.items() if not is_of_run(name)} | own
+    return {name: value for name, value in os.environ.items() if name != RUN_VARIABLE} | own
 
 
 def _folders(project: Path, target: Path) -> list[str]:
@@ -136,11 +142,12 @@ def _child(request: Path, answer: Path) -> None:
 
 def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:
     os.environ[RUN_VARIABLE] = json.dumps(night["run"])
-    # A variable each, since a macro reads its table's alone; this process starts no other that would inherit them.
-    os.environ.update({f"{RUN_VARIABLE}_{name}": json.dumps(table) for name, table in night["tables"].items()})
+    for name, table in night["tables"].items():
+        # Not by the environment, all of which dbt goes through for every event that it logs.
+        runner.manifest.nodes[f"snapshot.{_PROJECT}.{name}"].config.meta["run"] = table
     began = time.monotonic()
     # The cache is of no use: the macros look at the one table that they fold.
-    done = runner.invoke(["snapshot", "--quiet", "--no-populate-cache", "--select", *night["tables"], *folders])
+    done = runner.invoke(["snapshot", *_SILENT, "--no-populate-cache", "--select", *night["tables"], *folders])
     nodes = getattr(done.result, "results", None) or []
     failed = {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")}
     asked, seconds = len(night["tables"]), time.monotonic() - began

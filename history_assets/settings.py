@@ -22,7 +22,7 @@ from history_assets.gates import Gate
 
 PREFIX = "HISTORY_"
 RUN_VARIABLE = "HISTORY_RUN"
-"""Carries a run to the macros of a dbt process, and with a table's name after it, that table; never set by a person."""
+"""Carries a run's clones to the macros of a dbt process; set by this project, never by a person."""
 
 NOT_YET = {
     "HISTORY_RAW_DATABASE": "it belongs to the Snowflake engine",
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     def from_env(cls) -> Self:
         """Return the settings of the environment; raises SettingsError naming each variable that is unknown or malformed."""
         known = {PREFIX + name.upper() for name in cls.model_fields}
-        given = {name for name in os.environ if name.startswith(PREFIX) and not is_of_run(name)}
+        given = {name for name in os.environ if name.startswith(PREFIX) and name != RUN_VARIABLE}
         if unknown := sorted(given - known):
             raise SettingsError("; ".join(_unknown(name, sorted(known)) for name in unknown))
         try:
@@ -118,11 +118,6 @@ class Settings(BaseSettings):
     def selects(self, schema: str) -> bool:
         """Say whether the include and exclude patterns let a schema in."""
         return _matches(schema, self.include) and not _matches(schema, self.exclude)
-
-
-def is_of_run(variable: str) -> bool:
-    """Say whether a variable is one by which a run is told to macros, rather than a setting."""
-    return variable == RUN_VARIABLE or variable.startswith(f"{RUN_VARIABLE}_")
 
 
 def _matches(schema: str, patterns: tuple[str, ...]) -> bool:

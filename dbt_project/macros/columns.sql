@@ -13,22 +13,24 @@
   {%- do return(name ~ '__as_' ~ family) -%}
 {% endmacro %}
 
-{#- Columns, given by name and type, with all that is asked of them again and again. -#}
+{#- Columns, given by name and type, with all that is asked of them again and again: their name as the engine compares it and as
+    it stands in SQL, their type's family, the type that stores them, and what their values are called in a row's identifier,
+    which is the same whichever column holds them just now. -#}
 {% macro described(columns) %}
+  {% set names = columns | map(attribute='name') | list %}
+  {% set types = columns | map(attribute='type') | list %}
+  {% set families, stored = families_of(types), stored_types(types) %}
+  {% set folded_names, folded_families, in_quotes = all_folded(names), all_folded(families), all_quoted(names) %}
   {% set found = [] %}
-  {% for column in columns %}{% do found.append(describe(column['name'], column['type'])) %}{% endfor %}
-  {% do return(found) %}
-{% endmacro %}
-
-{% macro describe(name, type, clone=none) %}
-  {% do return({
-      'name': name, 'type': type, 'clone': clone, 'folded': folded(name), 'family': family_of(type),
-      'is_synced': name | lower == '_fivetran_synced'}) %}
-{% endmacro %}
-
-{% macro by_name(columns) %}
-  {% set found = {} %}
-  {% for column in columns %}{% do found.update({column.folded: column}) %}{% endfor %}
+  {% for name in folded_names %}
+    {% set at = loop.index0 %}
+    {% set base = name[:-7] if name.lower().endswith('__as_is') else name %}
+    {% do found.append({
+        'name': names[at], 'type': types[at], 'family': families[at], 'stored': stored[at], 'folded': name,
+        'quoted': in_quotes[at], 'clone': none, 'is_synced': name | lower == '_fivetran_synced',
+        'is_apart': '__as_' in name | lower and base == name,
+        'label': name if '__as_' in name | lower and base == name else base ~ '__as_' ~ folded_families[at]}) %}
+  {% endfor %}
   {% do return(found) %}
 {% endmacro %}
 
@@ -42,30 +44,23 @@
 
 {#- Make the history able to hold the clone, and return its columns, each with the clone's column that it takes. -#}
 {% macro prepare_columns(relation, run, facts) %}
-  {% set columns = [] %}
   {% if not facts.history %}
+    {% set columns = [] %}
     {% for column in run.columns %}
-      {% do columns.append(describe(plain_name(column.name), stored_type(column.type), column.name)) %}
+      {% set name = plain_name(column.name) if '__as_' in column.folded | lower else column.name %}
+      {% do columns.append({'name': name, 'type': column.stored}) %}
     {% endfor %}
+    {% set columns = described(columns) %}
+    {% for column in columns %}{% do column.update({'clone': run.columns[loop.index0].name}) %}{% endfor %}
     {% if columns %}{% do create_history(run.history, columns) %}{% endif %}
     {% do return(columns) %}
   {% endif %}
-  {% set existing = by_name(facts.history) %}
+  {% set existing = {} %}
+  {% for column in facts.history %}{% do existing.update({column.folded: column}) %}{% endfor %}
   {% for column in run.columns %}
-    {% set stored = stored_type(column.type) %}
-    {% set held = held_in(existing, column) %}
-    {% if not held %}
-      {% set plain = plain_name(column.name) %}
-      {% set held = describe(name_as(column.name, column.family) if folded(plain) in existing else plain, stored) %}
-      {% do run_query('alter table ' ~ run.history ~ ' add column if not exists ' ~ quoted(held.name) ~ ' ' ~ held.type) %}
-      {% do existing.update({held.folded: held}) %}
-    {% elif held.type != stored and not column.is_synced %}
-      {% set wide = wider_type(held.type, stored) %}
-      {% if wide != held.type %}
-        {% do run_query(
-            'alter table ' ~ run.history ~ ' alter column ' ~ quoted(held.name) ~ ' set data type ' ~ wide) %}
-        {% do held.update({'type': wide}) %}
-      {% endif %}
+    {% set held = existing.get(column.folded) %}
+    {% if not held or held.stored != column.stored or '__as_' in existing | join or '__as_' in column.folded | lower %}
+      {% set held = hold(relation, run, existing, column) %}
     {% endif %}
     {% do held.update({'clone': column.name}) %}
   {% endfor %}
@@ -74,9 +69,28 @@
   {% do return(columns) %}
 {% endmacro %}
 
+{#- The column of the history that holds a clone's column, added or widened where need be. -#}
+{% macro hold(relation, run, existing, column) %}
+  {% set held = held_in(existing, column) %}
+  {% if not held %}
+    {% set plain = plain_name(column.name) %}
+    {% set name = name_as(column.name, column.family) if folded(plain) in existing else plain %}
+    {% set held = described([{'name': name, 'type': column.stored}])[0] %}
+    {% do run_query('alter table ' ~ run.history ~ ' add column if not exists ' ~ held.quoted ~ ' ' ~ held.type) %}
+    {% do existing.update({held.folded: held}) %}
+  {% elif held.type != column.stored and not column.is_synced %}
+    {% set wide = wider_type(held.type, column.stored) %}
+    {% if wide != held.type %}
+      {% do run_query('alter table ' ~ run.history ~ ' alter column ' ~ held.quoted ~ ' set data type ' ~ wide) %}
+      {% do held.update({'type': wide}) %}
+    {% endif %}
+  {% endif %}
+  {% do return(held) %}
+{% endmacro %}
+
 {% macro create_history(history, columns) %}
   {% set defined = [] %}
-  {% for column in columns %}{% do defined.append(quoted(column.name) ~ ' ' ~ column.type) %}{% endfor %}
+  {% for column in columns %}{% do defined.append(column.quoted ~ ' ' ~ column.type) %}{% endfor %}
   {% set at = instant_type() %}
   {% do defined.extend(
       ['dbt_scd_id varchar', 'dbt_updated_at ' ~ at, 'dbt_valid_from ' ~ at, 'dbt_valid_to ' ~ at]) %}
@@ -85,13 +99,14 @@
 
 {#- Rename, where a column has several families, so that the newest night's has the plain name. -#}
 {% macro give_plain_names(relation, run, columns) %}
-  {% if columns_apart(columns) %}
+  {% if columns | selectattr('is_apart') | list %}
     {% set newest = {} %}
     {% set sets = columns_in_ledger(relation, run) + [{'columns': run.columns, 'cutoff': run.cutoff}] %}
     {% for each in sets | sort(attribute='cutoff') %}
       {% for column in each['columns'] %}{% do newest.update({folded(column['name']): column}) %}{% endfor %}
     {% endfor %}
-    {% set named = by_name(columns) %}
+    {% set named = {} %}
+    {% for column in columns %}{% do named.update({column.folded: column}) %}{% endfor %}
     {% for column in newest.values() %}
       {% set wanted = named.get(folded(name_as(column['name'], column['family']))) %}
       {% set plain = named.get(folded(plain_name(column['name']))) %}
@@ -102,23 +117,8 @@
 {% endmacro %}
 
 {% macro rename_column(history, column, name) %}
-  {% do run_query('alter table ' ~ history ~ ' rename column ' ~ quoted(column.name) ~ ' to ' ~ quoted(name)) %}
-  {% do column.update({'name': name, 'folded': folded(name)}) %}
-{% endmacro %}
-
-{% macro columns_apart(columns) %}
-  {% set found = [] %}
-  {% for column in columns if '__as_' in column.folded | lower and not column.folded.lower().endswith('__as_is') %}
-    {% do found.append(column) %}
-  {% endfor %}
-  {% do return(found) %}
-{% endmacro %}
-
-{#- What a value is called where it makes up a row's identifier: the same whichever column holds it just now. -#}
-{% macro label(column) %}
-  {% set name = column.folded %}
-  {% if '__as_' not in name | lower %}{% do return(folded(name_as(name, column.family))) %}{% endif %}
-  {% do return(folded(name_as(name[:-7], column.family)) if name.lower().endswith('__as_is') else name) %}
+  {% do run_query('alter table ' ~ history ~ ' rename column ' ~ column.quoted ~ ' to ' ~ quoted(name)) %}
+  {% do column.update({'name': name, 'quoted': quoted(name), 'folded': folded(name)}) %}
 {% endmacro %}
 
 {#- Columns that are compared: all but when Fivetran last wrote the row. -#}
@@ -132,16 +132,16 @@
 {% endmacro %}
 
 {#- Families of types: within one, each type's values are exactly values of the wider type. -#}
-{% macro family_of(type) %}
-  {% do return(adapter.dispatch('family_of', 'history_assets')(type)) %}
+{% macro families_of(types) %}
+  {% do return(adapter.dispatch('families_of', 'history_assets')(types)) %}
+{% endmacro %}
+
+{#- The types in which the history stores a source's types. -#}
+{% macro stored_types(types) %}
+  {% do return(adapter.dispatch('stored_types', 'history_assets')(types)) %}
 {% endmacro %}
 
 {#- The narrowest type of the family that holds the values of two of its types. -#}
 {% macro wider_type(one, other) %}
   {% do return(adapter.dispatch('wider_type', 'history_assets')(one, other)) %}
-{% endmacro %}
-
-{#- The type in which the history stores a source's type. -#}
-{% macro stored_type(type) %}
-  {% do return(adapter.dispatch('stored_type', 'history_assets')(type)) %}
 {% endmacro %}

@@ -36,7 +36,7 @@
   {% set facts.history = described(facts.history) %}
   {% set facts.is_newest = not facts.next_cutoff and not facts.applied %}
   {#- A transaction that an error left open on this connection would be committed with the next. -#}
-  {% if facts.open_transaction %}{% do run_query('rollback') %}{% endif %}
+  {% if facts.open_transaction %}{% do send(['rollback']) %}{% endif %}
   {% do return(facts) %}
 {% endmacro %}
 
@@ -45,8 +45,7 @@
   {% if not key %}
     {% do return('select count(*) as number_of_rows, 0 as duplicate_keys, 0 as null_keys from ' ~ table) %}
   {% endif %}
-  {% set names = [] %}
-  {% for column in key %}{% do names.append(quoted(column)) %}{% endfor %}
+  {% set names = all_quoted(key) %}
   {% do return(
       'select coalesce(sum(copies), 0) as number_of_rows, count(case when copies > 1 then 1 end) as duplicate_keys, '
       ~ 'coalesce(sum(case when ' ~ names | join(' is null and ') ~ ' is null then copies end), 0) as null_keys '

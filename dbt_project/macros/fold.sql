@@ -103,13 +103,13 @@
   {% set until = until_of(facts) %}
   {% set same = [] %}
   {% for column in compared %}
-    {% do same.append('history.' ~ quoted(column.name) ~ ' is not distinct from changed_values.v' ~ loop.index) %}
+    {% do same.append('history.' ~ column.quoted ~ ' is not distinct from changed_values.v' ~ loop.index) %}
   {% endfor %}
   merge into {{ run.history }} as history using (
     with touched as {{ materialized() }} (
       select changed_values.value_id, history.dbt_scd_id, history.dbt_valid_from as valid_from,
              coalesce(history.dbt_valid_to, {{ forever() }}) as valid_to,
-             {{ 'history.' ~ quoted(synced.name) if synced else no_stamp(synced) }} as synced
+             {{ 'history.' ~ synced.quoted if synced else no_stamp(synced) }} as synced
       from {{ run.history }} as history join {{ changed_table() }} as changed_values on {{ same | join(' and ') or 'true' }}
     ),
     pieces as (
@@ -193,9 +193,10 @@
 {#- The clone's rows: values typed as the history has them, NULL where the clone lacks the column, and Fivetran's stamp in the
     type that the history has had it in from the first; one that does not fit is left out. No rows where there is no table. -#}
 {% macro rows_of_clone(run, compared, synced) %}
+  {%- set names = all_quoted(compared | map(attribute='clone') | list) -%}
   {%- set stamp = dbt.safe_cast(quoted(synced.clone), synced.type) if synced and synced.clone else no_stamp(synced) -%}
   select true as there, {{ stamp }} as synced
-         {%- for column in compared %}, cast({{ quoted(column.clone) if column.clone else 'null' }} as {{ column.type }}) as v{{ loop.index }}{% endfor %}
+         {%- for column in compared %}, cast({{ names[loop.index0] if column.clone else 'null' }} as {{ column.type }}) as v{{ loop.index }}{% endfor %}
   {{ 'from ' ~ run.clone if run.columns else 'where false' }}
 {%- endmacro %}
 
@@ -209,7 +210,7 @@
 {% endmacro %}
 
 {% macro values_of_history(compared) %}
-  {%- for column in compared %}, {{ quoted(column.name) }} as v{{ loop.index }}{% endfor -%}
+  {%- for column in compared %}, {{ column.quoted }} as v{{ loop.index }}{% endfor -%}
 {% endmacro %}
 
 {#- A change that brings no row. -#}
@@ -221,8 +222,8 @@
 
 {% macro stored_names(compared, synced) %}
   {%- set names = ['dbt_scd_id', 'dbt_updated_at', 'dbt_valid_from', 'dbt_valid_to'] -%}
-  {%- if synced %}{% do names.append(quoted(synced.name)) %}{% endif -%}
-  {%- for column in compared %}{% do names.append(quoted(column.name)) %}{% endfor -%}
+  {%- if synced %}{% do names.append(synced.quoted) %}{% endif -%}
+  {%- for column in compared %}{% do names.append(column.quoted) %}{% endfor -%}
   {%- do return(names | join(', ')) -%}
 {% endmacro %}
 
@@ -231,19 +232,27 @@
     family writes it, so that a column that is widened later changes none either. The copy stands at the end, so that equal rows
     of one beginning are known apart by their identifiers alone. -#}
 {% macro row_id(compared, valid_from, copy) %}
-  {% set labels = {} %}
-  {% for column in compared %}{% do labels.update({label(column): loop.index}) %}{% endfor %}
-  {% set parts = [written(valid_from, instant_type())] %}
-  {% for name in labels | sort %}
-    {% set value = written('v' ~ labels[name], compared[labels[name] - 1].type) %}
-    {% do parts.append('coalesce(' ~ text('|"' ~ name ~ '"') ~ ' || length(' ~ value ~ ") || ':' || " ~ value ~ ", '')") %}
+  {% set places = {} %}
+  {% for column in compared %}{% do places.update({column.label: loop.index}) %}{% endfor %}
+  {% set labels = places.keys() | sort %}
+  {% set values, types, marks = [], [], [] %}
+  {% for label in labels %}
+    {% do values.append('v' ~ places[label]) %}
+    {% do types.append(compared[places[label] - 1].type) %}
+    {% do marks.append('|"' ~ label ~ '"') %}
+  {% endfor %}
+  {% set texts = all_written(values + [valid_from], types + [instant_type()]) %}
+  {% set parts = [texts[-1]] %}
+  {% for mark in all_texts(marks) %}
+    {% set value = texts[loop.index0] %}
+    {% do parts.append('coalesce(' ~ mark ~ ' || length(' ~ value ~ ") || ':' || " ~ value ~ ", '')") %}
   {% endfor %}
   {% do return(digest('concat(' ~ parts | join(', ') ~ ", '')") ~ " || '-' || " ~ copy) %}
 {% endmacro %}
 
-{#- A value as text, the same for every type of its family, and another for every other value. -#}
-{% macro written(value, type) %}
-  {% do return(adapter.dispatch('written', 'history_assets')(value, type)) %}
+{#- Values as text, the same for every type of their family, and another for every other value. -#}
+{% macro all_written(values, types) %}
+  {% do return(adapter.dispatch('all_written', 'history_assets')(values, types)) %}
 {% endmacro %}
 
 {% macro digest(expression) %}

@@ -30,9 +30,7 @@
 
 {#- Up to five keys that several rows share, as people read them. -#}
 {% macro some_duplicates(run) %}
-  {% set names = [] %}
-  {% for column in run.key %}{% do names.append(quoted(column)) %}{% endfor %}
-  {% set names = names | join(', ') %}
+  {% set names = all_quoted(run.key) | join(', ') %}
   {% set found = run_query(
       'select ' ~ names ~ ' from ' ~ run.clone ~ ' group by ' ~ names ~ ' having count(*) > 1 order by ' ~ names ~ ' limit 5') %}
   {% set keys = [] %}

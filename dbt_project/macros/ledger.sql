@@ -20,7 +20,8 @@
 {% endmacro %}
 
 {% macro of_table(relation) %}
-  {%- do return('schema_name = ' ~ text(relation.schema) ~ ' and table_name = ' ~ text(relation.identifier)) -%}
+  {% set texts = all_texts([relation.schema, relation.identifier]) %}
+  {%- do return('schema_name = ' ~ texts[0] ~ ' and table_name = ' ~ texts[1]) -%}
 {% endmacro %}
 
 {#- Writes one row, or none where the table has got entries since the facts were read. -#}
@@ -29,15 +30,16 @@
   {% for column in run.columns %}
     {% do columns.append({'name': column.name, 'type': column.type, 'family': column.family}) %}
   {% endfor %}
+  {% set texts = all_texts([
+      relation.schema, relation.identifier, run.date, run.clone_id, tojson(columns), tojson(run.key), problem or '',
+      run.time_zone, run.cutoff_time]) %}
   {% do return(
       'insert into ' ~ ledger() ~ ' (schema_name, table_name, entry, clone_date, clone_id, cutoff, quiet_point, row_count, '
       ~ 'opened, closed, columns, key_columns, duplicate_keys, status, problem, time_zone, cutoff_time)\nselect ' ~ [
-        text(relation.schema), text(relation.identifier), facts.entry + 1, 'cast(' ~ text(run.date) ~ ' as date)',
-        text(run.clone_id), run.at, instant(run.quiet_point), facts.rows,
+        texts[0], texts[1], facts.entry + 1, 'cast(' ~ texts[2] ~ ' as date)', texts[3], run.at, instant(run.quiet_point), facts.rows,
         rows_where('dbt_valid_from', run) if has_history else 0, rows_where('dbt_valid_to', run) if has_history else 0,
-        text(tojson(columns)), text(tojson(run.key)), facts.duplicate_keys,
-        "'quarantined'" if problem else "'applied'", text(problem) if problem else 'null',
-        text(run.time_zone), text(run.cutoff_time)
+        texts[4], texts[5], facts.duplicate_keys, "'quarantined'" if problem else "'applied'",
+        texts[6] if problem else 'null', texts[7], texts[8]
       ] | join(', ') ~ '\nfrom (select coalesce(max(entry), 0) as entry from ' ~ ledger() ~ ' where ' ~ of_table(relation)
       ~ ') as written where entry = ' ~ facts.entry) %}
 {% endmacro %}

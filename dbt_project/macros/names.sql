@@ -1,17 +1,32 @@
 {#- Names and values on their way into SQL. dbt's own quoting leaves quotes inside a name as they are; these do not. -#}
 
 {% macro quoted(name) %}
-  {%- do return('"' ~ name | replace('"', '""') ~ '"') -%}
+  {%- do return(all_quoted([name])[0]) -%}
 {% endmacro %}
 
-{#- A name as the engine compares it. -#}
+{#- A macro's call costs dbt a tenth of a millisecond, so what is done to every column of a table is done by one call. -#}
+{% macro all_quoted(names) %}
+  {% set found = [] %}
+  {% for name in names %}{% do found.append('"' ~ name | replace('"', '""') ~ '"') %}{% endfor %}
+  {% do return(found) %}
+{% endmacro %}
+
+{#- Names as the engine compares them. -#}
+{% macro all_folded(names) %}
+  {% do return(adapter.dispatch('all_folded', 'history_assets')(names)) %}
+{% endmacro %}
+
 {% macro folded(name) %}
-  {%- do return(adapter.dispatch('folded', 'history_assets')(name)) -%}
+  {%- do return(all_folded([name])[0]) -%}
 {% endmacro %}
 
-{#- A text as a literal. -#}
+{#- Texts as literals. -#}
+{% macro all_texts(values) %}
+  {% do return(adapter.dispatch('all_texts', 'history_assets')(values)) %}
+{% endmacro %}
+
 {% macro text(value) %}
-  {%- do return(adapter.dispatch('text', 'history_assets')(value)) -%}
+  {%- do return(all_texts([value])[0]) -%}
 {% endmacro %}
 
 {#- An instant, in UTC and without a zone, as histories keep it. -#}
@@ -28,7 +43,7 @@
 {% endmacro %}
 
 {% macro full_name(relation) %}
-  {%- do return(quoted(relation.database) ~ '.' ~ quoted(relation.schema) ~ '.' ~ quoted(relation.identifier)) -%}
+  {%- do return(all_quoted([relation.database, relation.schema, relation.identifier]) | join('.')) -%}
 {% endmacro %}
 
 {#- A snapshot's schema is its Fivetran schema's own name, not dbt's target schema with a suffix. -#}

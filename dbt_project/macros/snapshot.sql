@@ -5,22 +5,21 @@
     transaction, since DDL may not follow writes in one; history and ledger change in one transaction, or not at all. -#}
 
 {% materialization snapshot, default %}
-  {% do fold(this, run_of(this)) %}
+  {% do fold(this, run_of(this, model['config']['meta']['run'])) %}
   {% call noop_statement('main', 'OK') %}{% endcall %}
   {% do return({'relations': [this]}) %}
 {% endmaterialization %}
 
 {#- dbt-snowflake has a materialization of its own, which only another of its own replaces. -#}
 {% materialization snapshot, adapter='snowflake' %}
-  {% do fold(this, run_of(this)) %}
+  {% do fold(this, run_of(this, model['config']['meta']['run'])) %}
   {% call noop_statement('main', 'OK') %}{% endcall %}
   {% do return({'relations': [this]}) %}
 {% endmaterialization %}
 
 {#- All that is known of a table's night before the warehouse is asked. -#}
-{% macro run_of(relation) %}
+{% macro run_of(relation, table) %}
   {% set run = current_run() %}
-  {% set table = table_of_run() %}
   {% do return({
       'date': run['clone_date'], 'at': instant(run['cutoff']), 'cutoff': run['cutoff'], 'time_zone': run['time_zone'],
       'cutoff_time': run['cutoff_time'], 'force': run['force'], 'gates': run['gates'],
@@ -45,7 +44,7 @@
     {% elif facts.is_newest and not run.force %}
       {% do apply(relation, run, facts, [fold_newest(run, facts, columns)], has_history=true) %}
     {% else %}
-      {% do run_query(changed_values(run, facts, columns)) %}
+      {% do send([changed_values(run, facts, columns)]) %}
       {% do apply(relation, run, facts, mend(run) + [fold_anywhere(run, facts, columns)], has_history=true) %}
     {% endif %}
   {% endif %}
@@ -54,16 +53,19 @@
 {#- Statements in one transaction with the ledger row that stands for them. Where another process has folded the table since
     the facts were read, nothing of it holds any more. -#}
 {% macro apply(relation, run, facts, statements, problem=none, has_history=false) %}
-  {% do run_query('begin') %}
-  {% for sql in statements %}{% do run_query(sql) %}{% endfor %}
+  {% do send(['begin'] + statements) %}
   {% if run_query(ledger_row(relation, run, facts, problem, has_history)).rows[0][0] != 1 %}
-    {% do run_query('rollback') %}
+    {% do send(['rollback']) %}
     {% do exceptions.raise_compiler_error(
         'found ' ~ relation.schema ~ '.' ~ relation.identifier ~ ' folded by another process meanwhile, expected to be alone '
         ~ 'with it: nothing was changed, run ' ~ run.date ~ ' again') %}
   {% endif %}
-  {% if facts.rows_of_date %}{% do run_query(forget_ledger_rows(relation, run, facts, problem)) %}{% endif %}
-  {% do run_query('commit') %}
+  {% do send(([forget_ledger_rows(relation, run, facts, problem)] if facts.rows_of_date else []) + ['commit']) %}
+{% endmacro %}
+
+{#- Have statements executed whose answers nobody needs, each by itself. -#}
+{% macro send(statements) %}
+  {% for sql in statements %}{% call statement('sent', auto_begin=false) %}{{ sql }}{% endcall %}{% endfor %}
 {% endmacro %}
 
 {% macro begin_table(relation, run) %}

@@ -1,12 +1,16 @@
 {#- What only DuckDB says in its own way. -#}
 
 {#- DuckDB takes A and a for the same, but not É and é. -#}
-{% macro duckdb__folded(name) %}
-  {%- do return(name.encode('utf-8').lower().decode('utf-8')) -%}
+{% macro duckdb__all_folded(names) %}
+  {% set found = [] %}
+  {% for name in names %}{% do found.append(name.encode('utf-8').lower().decode('utf-8')) %}{% endfor %}
+  {% do return(found) %}
 {% endmacro %}
 
-{% macro duckdb__text(value) %}
-  {%- do return("'" ~ value | replace("'", "''") ~ "'") -%}
+{% macro duckdb__all_texts(values) %}
+  {% set found = [] %}
+  {% for value in values %}{% do found.append("'" ~ value | replace("'", "''") ~ "'") %}{% endfor %}
+  {% do return(found) %}
 {% endmacro %}
 
 {% macro duckdb__instant_type() %}
@@ -58,13 +62,23 @@
       ~ " and column_name not in ('dbt_scd_id', 'dbt_updated_at', 'dbt_valid_from', 'dbt_valid_to')") %}
 {% endmacro %}
 
-{% macro duckdb__family_of(type) %}
-  {% if type in signed_integers() or type in unsigned_integers() %}{% do return('INTEGER') %}
-  {% elif type in ['FLOAT', 'DOUBLE'] %}{% do return('DOUBLE') %}
-  {% elif type.startswith('DECIMAL(') %}{% do return('DECIMAL_' ~ type[:-1].split(',')[1]) %}
-  {% elif type.startswith('ENUM(') %}{% do return('VARCHAR') %}
-  {% endif %}
-  {% do return(type) %}
+{% macro duckdb__families_of(types) %}
+  {% set integers = signed_integers() + unsigned_integers() %}
+  {% set found = [] %}
+  {% for type in types %}
+    {% if type in integers %}{% do found.append('INTEGER') %}
+    {% elif type in ['FLOAT', 'DOUBLE'] %}{% do found.append('DOUBLE') %}
+    {% elif type.startswith('DECIMAL(') %}{% do found.append('DECIMAL_' ~ type[:-1].split(',')[1]) %}
+    {% else %}{% do found.append('VARCHAR' if type.startswith('ENUM(') else type) %}
+    {% endif %}
+  {% endfor %}
+  {% do return(found) %}
+{% endmacro %}
+
+{% macro duckdb__stored_types(types) %}
+  {% set found = [] %}
+  {% for type in types %}{% do found.append('VARCHAR' if type.startswith('ENUM(') else type) %}{% endfor %}
+  {% do return(found) %}
 {% endmacro %}
 
 {% macro signed_integers() %}
@@ -76,16 +90,14 @@
 {% endmacro %}
 
 {% macro duckdb__wider_type(one, other) %}
-  {% if one == other %}{% do return(one) %}{% endif %}
-  {% set family = family_of(one) %}
+  {% set family = families_of([one])[0] %}
   {% if family.startswith('DECIMAL_') %}
     {% set precisions = [one[8:].split(',')[0] | int, other[8:].split(',')[0] | int] %}
     {% do return('DECIMAL(' ~ precisions | max ~ ',' ~ family[8:] ~ ')') %}
   {% elif family != 'INTEGER' %}
     {% do return(family) %}
   {% endif %}
-  {% set signed = signed_integers() %}
-  {% set unsigned = unsigned_integers() %}
+  {% set signed, unsigned = signed_integers(), unsigned_integers() %}
   {% if one in unsigned and other in unsigned %}
     {% do return(unsigned[[unsigned.index(one), unsigned.index(other)] | max]) %}
   {% endif %}
@@ -94,12 +106,12 @@
   {% do return(signed[ranks | max]) %}
 {% endmacro %}
 
-{% macro duckdb__stored_type(type) %}
-  {% do return('VARCHAR' if type.startswith('ENUM(') else type) %}
-{% endmacro %}
-
-{% macro duckdb__written(value, type) %}
-  {% do return('cast(' ~ ('cast(' ~ value ~ ' as double)' if type == 'FLOAT' else value) ~ ' as varchar)') %}
+{% macro duckdb__all_written(values, types) %}
+  {% set found = [] %}
+  {% for value in values %}
+    {% do found.append('cast(' ~ ('cast(' ~ value ~ ' as double)' if types[loop.index0] == 'FLOAT' else value) ~ ' as varchar)') %}
+  {% endfor %}
+  {% do return(found) %}
 {% endmacro %}
 
 {% macro duckdb__digest(expression) %}
