@@ -4,6 +4,7 @@ Per dbt invocation: its seconds, seconds and errors per node, calls and statemen
 peak memory of the process so far.
 """
 
+import collections
 import contextlib
 import io
 import json
@@ -43,16 +44,18 @@ class Recorder:
                 "seconds": seconds,
                 "nodes": {node.node.name: node.execution_time for node in nodes},
                 "failed": {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")},
-                "calls": len(calls),
-                "statements": sum(len(duckdb.extract_statements(sql)) for sql in calls),
-                "sql": list(calls) if keep_sql else [],
+                "calls": {node: len(sent) for node, sent in calls.items()},
+                "statements": {
+                    node: sum(len(duckdb.extract_statements(sql)) for sql in sent) for node, sent in calls.items()
+                },
+                "sql": dict(calls) if keep_sql else {},
                 "peak": peak(),
             }
         )
         return done
 
 
-calls: list[str] = []
+calls = collections.defaultdict[str, list[str]](list)
 keep_sql = False
 
 
@@ -69,8 +72,9 @@ def count_calls() -> None:
     execute = local.DuckDBCursorWrapper.execute
 
     def counted(self: Any, sql: str, bindings: Any = None) -> Any:
-        if get_node_info().get("unique_id", "").startswith("snapshot."):
-            calls.append(sql)
+        node = get_node_info().get("unique_id", "")
+        if node.startswith("snapshot."):
+            calls[node.rpartition(".")[2]].append(sql)
         return execute(self, sql, bindings)
 
     local.DuckDBCursorWrapper.execute = counted

@@ -5,7 +5,8 @@
     python -m benchmarks.folding statements   statements per table through dbt's adapter, and a table of 900 columns
 
 Each repetition starts from the same history, put back as it was, and the two take turns. Seconds are those of the dbt
-invocation with its manifest loaded (``tables``), or of the table's own node (``rows``, ``statements``).
+invocation with its manifest loaded (``tables``), or of the table's own node (``rows``, ``statements``), after a small table's:
+dbt compiles macros, and reads what catalogs there are, once a process.
 """
 
 import argparse
@@ -62,7 +63,12 @@ def many_tables(folder: Path, asked: argparse.Namespace) -> None:
 
 def many_rows(folder: Path, asked: argparse.Namespace) -> None:
     """Compare the second night of one big table."""
-    ours = Ours(folder / "home", lambda connection, night: make(connection, "big", big(asked.rows, night)), 2, asked.threads)
+
+    def fill(connection: duckdb.DuckDBPyConnection, night: int) -> None:
+        make(connection, "a_small_one", small(10, 2, night))
+        make(connection, "big", big(asked.rows, night))
+
+    ours = Ours(folder / "home", fill, 2, threads=1)
     options = {"memory_limit": asked.memory_limit}
     fine(ours.run([0]))
     keep(ours.history)
@@ -99,10 +105,11 @@ def count_statements(folder: Path, asked: argparse.Namespace) -> None:
         print(f"a table of 1,000 rows x {columns} columns, calls / statements of its node through the adapter, its seconds:")
 
         def fill(connection: duckdb.DuckDBPyConnection, night: int, columns: int = columns) -> None:
+            make(connection, "a_small_one", small(10, 2, night))
             make(connection, "t", small(1000, 20, 0 if night == 2 else night, columns))  # night 2 is as night 0
 
-        ours = Ours(folder / f"home{columns}", fill, 4, asked.threads)
-        stock = Stock(folder / f"stock{columns}", {"t": ["id"]}, asked.threads)
+        ours = Ours(folder / f"home{columns}", fill, 4, threads=1)
+        stock = Stock(folder / f"stock{columns}", {"a_small_one": ["id"], "t": ["id"]}, threads=1)
         first, newest, same, late = fine(ours.run([0, 3, 3, 1], count=True))
         for name, run in {"first night": first, "newest night": newest, "folded already": same, "late night": late}.items():
             show(f"ours, {name}", run)
@@ -116,8 +123,8 @@ def count_statements(folder: Path, asked: argparse.Namespace) -> None:
 
 
 def show(name: str, run: dict[str, Any]) -> None:
-    (seconds,) = run["nodes"].values()
-    print(f"  {name}: {run['calls']} / {run['statements']}, {seconds:.2f} s")
+    table = max(run["nodes"], key=lambda node: node.endswith("t"))
+    print(f"  {name}: {run['calls'][table]} / {run['statements'][table]}, {run['nodes'][table]:.2f} s")
 
 
 def compare(seconds: dict[str, list[float]], base: str) -> None:

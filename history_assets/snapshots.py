@@ -177,16 +177,17 @@ def night(
         },
     }
     found = {(schema, table.name): table for schema, tables in cloned.items() for table in tables.tables}
-    return dbt_run.Night(run, {snapshot_name(*table): _told(found.get(table)) for table in todo})
+    return dbt_run.Night(run, {snapshot_name(*table): _told(found.get(table), warehouse) for table in todo})
 
 
-def _told(table: Table | None) -> dict[str, Any]:
+def _told(table: Table | None, warehouse: Warehouse) -> dict[str, Any]:
     if table is None:
-        return {"columns": [], "key": []}
+        return {"columns": [], "key": [], "key_holds": False}
     return {
         "columns": [{"name": column.name, "type": column.type} for column in table.columns],
         # A whole row is no way in that would be worth a gate.
         "key": [] if table.key_source is KeySource.WHOLE_ROW else list(table.key),
+        "key_holds": warehouse.enforces_keys and table.key_source is KeySource.DECLARED,
     }
 
 

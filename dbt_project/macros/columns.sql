@@ -14,8 +14,8 @@
 {% endmacro %}
 
 {#- Columns, given by name and type, with all that is asked of them again and again: their name as the engine compares it and as
-    it stands in SQL, their type's family, the type that stores them, and what their values are called in a row's identifier,
-    which is the same whichever column holds them just now. -#}
+    it stands in SQL, their type's family, the type that stores them, the source's name for it, and what their values are called
+    in a row's identifier, which is the same whichever column holds them just now. -#}
 {% macro described(columns) %}
   {% set names = columns | map(attribute='name') | list %}
   {% set types = columns | map(attribute='type') | list %}
@@ -24,12 +24,12 @@
   {% set found = [] %}
   {% for name in folded_names %}
     {% set at = loop.index0 %}
-    {% set base = name[:-7] if name.lower().endswith('__as_is') else name %}
+    {% set is_apart = '__as_' in name | lower and not name.lower().endswith('__as_is') %}
+    {% set base = name.rpartition('__as_')[0] if is_apart else name.removesuffix('__as_is') %}
     {% do found.append({
         'name': names[at], 'type': types[at], 'family': families[at], 'stored': stored[at], 'folded': name,
         'quoted': in_quotes[at], 'clone': none, 'is_synced': name | lower == '_fivetran_synced',
-        'is_apart': '__as_' in name | lower and base == name,
-        'label': name if '__as_' in name | lower and base == name else base ~ '__as_' ~ folded_families[at]}) %}
+        'is_apart': is_apart, 'base': base, 'label': name if is_apart else base ~ '__as_' ~ folded_families[at]}) %}
   {% endfor %}
   {% do return(found) %}
 {% endmacro %}

@@ -17,7 +17,7 @@
   {% if run.columns %}
     {% do parts.append(
         "select 'counts', number_of_rows, cast(duplicate_keys as varchar), cast(null_keys as varchar) from ("
-        ~ key_counts(run.clone, run.key) ~ ') as counts') %}
+        ~ key_counts(run.clone, [] if run.key_holds else run.key) ~ ') as counts') %}
   {% endif %}
   {% for row in run_query(parts | join('\nunion all\n') ~ '\norder by 1, 2').rows %}
     {% set fact, number, first, second = row[0], row[1] | int, row[2], row[3] %}

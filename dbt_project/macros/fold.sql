@@ -2,37 +2,30 @@
 
     Rows are values, each with a number of copies; their identity is every column but _fivetran_synced, NULLs and all. Copy k of
     a value is there while its copies number at least k, which makes the result the same whatever the order of the nights.
-    Either fold is one MERGE, whose source says which rows of the history go or end, by their identifiers, and which come. -#}
+    Either fold is a set of changes: which rows of the history end or go, by their addresses, and which come. -#}
 
 {#- The newest night: what differs between the clone and the open rows is closed and opened, and nothing else is looked at. -#}
 {% macro fold_newest(run, facts, columns) %}
   {% set compared, synced = compared_of(columns), synced_of(columns) %}
-  merge into {{ run.history }} as history using (
-    with differing as {{ materialized() }} (
-      {{ differing_rows(run, compared, synced, met_by(facts, run, columns)) | trim }}
-    )
-    select closes, {{ no_row(compared, synced) }} from differing where closes is not null
-    union all
-    select null, {{ row_id(compared, run.at, 'copy') }}, synced{{ values(compared) }} from differing where is_new
-  ) as change
-  on history.dbt_scd_id = change.closes
-  when matched then update set dbt_valid_to = {{ run.at }}
-  when not matched and change.closes is null then insert ({{ stored_names(compared, synced) }})
-  values (change.row_id, {{ run.at }}, {{ run.at }}, null{{ ', change.synced' if synced }}{{ values(compared, 'change.') }})
+  {% set changes = differing_rows(run, compared, synced, met_by(facts, run, columns)) %}
+  {% do return(change_history(run.history, changes, 'update', run.at, compared, synced)) %}
 {% endmacro %}
 
 {#- The columns by which rows of clone and history are met: the key, where it tells the rows of both apart. The history's open
-    rows are those of the night before, of whose key the ledger knows. Else rows are met as a whole, copy by copy. -#}
+    rows are those of the night before, of whose key the ledger knows; a part of it whose type has changed lies in several of
+    its columns. Else rows are met as a whole, copy by copy. -#}
 {% macro met_by(facts, run, columns) %}
-  {% set parts = [] %}
-  {% for column in columns if column.clone in run.key %}{% do parts.append(column.name) %}{% endfor %}
+  {% set bases, parts = columns | map(attribute='base') | list, [] %}
+  {% for column in columns if column.clone in run.key and bases.count(column.base) == 1 %}
+    {% do parts.append(column.name) %}
+  {% endfor %}
   {% set known = not facts.history or (
       not facts.is_first and facts.previous_duplicates == 0 and facts.previous_key == run.key) %}
   {% do return(parts if known and facts.duplicate_keys == 0 and parts | length == run.key | length else []) %}
 {% endmacro %}
 
 {% macro differing_rows(run, compared, synced, key) %}
-  {% set met, differ = [], ['clone.there is null', 'history.dbt_scd_id is null'] %}
+  {% set met, differ = [], ['clone.there is null', 'history.address is null'] %}
   {% set shown = [] %}
   {% for column in compared %}
     {% set ours, theirs = 'clone.v' ~ loop.index, 'history.v' ~ loop.index %}
@@ -42,22 +35,24 @@
     {% do shown.append(', ' ~ ours ~ ' as v' ~ loop.index) %}
   {% endfor %}
   {% if key %}
-      select clone.there as is_new, history.dbt_scd_id as closes, 1 as copy, clone.synced{{ shown | join }}
+      select history.address, clone.there as is_new, 1 as copy, {{ run.at }} as valid_from, {{ no_instant() }} as valid_to, clone.synced
+             {{- shown | join }}
       from (
         {{ rows_of_clone(run, compared, synced) }}
       ) as clone full join (
-        select dbt_scd_id{{ values_of_history(compared) }} from {{ run.history }} where {{ open_at(run.at) }}
+        select {{ address() }} as address{{ values_of_history(compared) }} from {{ run.history }} where {{ open_at(run.at) }}
       ) as history on {{ met | join(' and ') }}
       where {{ differ | join(' or ') }}
   {% else %}
-      select clone.there as is_new, history.dbt_scd_id as closes, clone.copy, clone.synced{{ shown | join }}
+      select history.address, clone.there as is_new, clone.copy, {{ run.at }} as valid_from, {{ no_instant() }} as valid_to, clone.synced
+             {{- shown | join }}
       from (
         select *, {{ copy_number(compared, 'synced') }} as copy from (
           {{ rows_of_clone(run, compared, synced) }}
         ) as cloned
       ) as clone full join (
         select *, {{ copy_number(compared, 'dbt_valid_from, length(dbt_scd_id), dbt_scd_id') }} as copy from (
-          select dbt_scd_id, dbt_valid_from{{ values_of_history(compared) }} from {{ run.history }} where {{ open_at(run.at) }}
+          select {{ address() }} as address, dbt_scd_id, dbt_valid_from{{ values_of_history(compared) }} from {{ run.history }} where {{ open_at(run.at) }}
         ) as open_rows
       ) as history on {{ (met + ['clone.copy = history.copy']) | join(' and ') }}
       where {{ differ | join(' or ') }}
@@ -90,24 +85,26 @@
   {{ 'having sum(cloned) <> sum(kept)' if not run.force }}
 {% endmacro %}
 
-{#- What a repair sets right first: rows that no night explains go, and rows without an identifier of their own get one. -#}
+{#- What a repair sets right first: rows that no night explains go, and all others can be told apart. -#}
 {% macro mend(run) %}
-  {% do return([
-      'delete from ' ~ run.history ~ ' where dbt_valid_from is null or dbt_valid_from >= dbt_valid_to',
-      'update ' ~ run.history ~ ' set dbt_scd_id = ' ~ random_text() ~ ' where dbt_scd_id is null or dbt_scd_id in (select dbt_scd_id from '
-        ~ run.history ~ ' group by dbt_scd_id having count(*) > 1)'] if run.force else []) %}
+  {% do return(
+      ['delete from ' ~ run.history ~ ' where dbt_valid_from is null or dbt_valid_from >= dbt_valid_to']
+      + give_addresses(run.history) if run.force else []) %}
 {% endmacro %}
 
 {% macro fold_anywhere(run, facts, columns) %}
   {% set compared, synced = compared_of(columns), synced_of(columns) %}
+  {% do return(change_history(run.history, moved_intervals(run, facts, compared, synced), 'delete', run.at, compared, synced)) %}
+{% endmacro %}
+
+{% macro moved_intervals(run, facts, compared, synced) %}
   {% set until = until_of(facts) %}
   {% set same = [] %}
   {% for column in compared %}
     {% do same.append('history.' ~ column.quoted ~ ' is not distinct from changed_values.v' ~ loop.index) %}
   {% endfor %}
-  merge into {{ run.history }} as history using (
-    with touched as {{ materialized() }} (
-      select changed_values.value_id, history.dbt_scd_id, history.dbt_valid_from as valid_from,
+    with touched as (
+      select changed_values.value_id, history.{{ address() }} as address, history.dbt_valid_from as valid_from,
              coalesce(history.dbt_valid_to, {{ forever() }}) as valid_to,
              {{ 'history.' ~ synced.quoted if synced else no_stamp(synced) }} as synced
       from {{ run.history }} as history join {{ changed_table() }} as changed_values on {{ same | join(' and ') or 'true' }}
@@ -164,17 +161,17 @@
         and pieces.valid_from < intervals.valid_to and pieces.valid_to > intervals.valid_from
       group by intervals.value_id, intervals.copy, intervals.valid_from, intervals.valid_to
     )
-    select dbt_scd_id as goes, valid_from, valid_to, {{ no_row(compared, synced) }} from touched
+    select address, false as is_new, 0 as copy, valid_from, valid_to, synced
+           {%- for column in compared %}, cast(null as {{ column.type }}) as v{{ loop.index }}{% endfor %}
+    from touched
     union all
-    select null, seen.valid_from, nullif(seen.valid_to, {{ forever() }}),
-           {{ row_id(compared, 'seen.valid_from', 'seen.copy') }}, seen.synced{{ values(compared) }}
+    select null, true, seen.copy, seen.valid_from, nullif(seen.valid_to, {{ forever() }}), seen.synced{{ values(compared) }}
     from seen join {{ changed_table() }} as changed_values on changed_values.value_id = seen.value_id
-  ) as change
-  on history.dbt_scd_id = change.goes
-  when matched then delete
-  when not matched and change.goes is null then insert ({{ stored_names(compared, synced) }})
-  values (change.row_id, change.valid_from, change.valid_from, change.valid_to{{ ', change.synced' if synced }}
-          {{- values(compared, 'change.') }})
+{% endmacro %}
+
+{#- The statements that make changes: rows with an address end at an instant, or are deleted; new ones come. -#}
+{% macro change_history(history, changes, how, at, compared, synced) %}
+  {% do return(adapter.dispatch('change_history', 'history_assets')(history, changes, how, at, compared, synced)) %}
 {% endmacro %}
 
 {% macro changed_table() %}
@@ -213,11 +210,13 @@
   {%- for column in compared %}, {{ column.quoted }} as v{{ loop.index }}{% endfor -%}
 {% endmacro %}
 
-{#- A change that brings no row. -#}
-{% macro no_row(compared, synced) %}
-  {%- set parts = ['cast(null as varchar) as row_id', no_stamp(synced) ~ ' as synced'] -%}
-  {%- for column in compared %}{% do parts.append('cast(null as ' ~ column.type ~ ') as v' ~ loop.index) %}{% endfor -%}
-  {%- do return(parts | join(', ')) -%}
+{% macro no_instant() %}
+  {%- do return('cast(null as ' ~ instant_type() ~ ')') -%}
+{% endmacro %}
+
+{#- A row of the history as its new interval has it, in the order of stored_names. -#}
+{% macro new_row(compared, synced) %}
+  {%- do return(row_id(compared, 'valid_from', 'copy') ~ ', valid_from, valid_from, valid_to' ~ (', synced' if synced) ~ values(compared)) -%}
 {% endmacro %}
 
 {% macro stored_names(compared, synced) %}
@@ -264,10 +263,12 @@
   {% do return(adapter.dispatch('each_copy', 'history_assets')(levels)) %}
 {% endmacro %}
 
-{% macro materialized() %}
-  {%- do return(adapter.dispatch('materialized', 'history_assets')()) -%}
+{#- What a row of a history is found by within one transaction. -#}
+{% macro address() %}
+  {%- do return(adapter.dispatch('address', 'history_assets')()) -%}
 {% endmacro %}
 
-{% macro random_text() %}
-  {%- do return(adapter.dispatch('random_text', 'history_assets')()) -%}
+{#- Statements that give each row an address of its own, where it may have none. -#}
+{% macro give_addresses(history) %}
+  {%- do return(adapter.dispatch('give_addresses', 'history_assets')(history)) -%}
 {% endmacro %}

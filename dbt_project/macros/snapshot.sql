@@ -25,7 +25,7 @@
       'cutoff_time': run['cutoff_time'], 'force': run['force'], 'gates': run['gates'],
       'clone_id': run['schemas'][relation.schema]['clone_id'], 'quiet_point': run['schemas'][relation.schema]['quiet_point'],
       'history': full_name(relation), 'clone': full_name(clone_of(relation, run)), 'columns': described(table['columns']),
-      'key': table['key']}) %}
+      'key': table['key'], 'key_holds': table['key_holds']}) %}
 {% endmacro %}
 
 {% macro fold(relation, run) %}
@@ -42,10 +42,10 @@
       {#- Absent, and never there before: there is nothing to fold, and no table to fold it into. -#}
       {% do apply(relation, run, facts, []) %}
     {% elif facts.is_newest and not run.force %}
-      {% do apply(relation, run, facts, [fold_newest(run, facts, columns)], has_history=true) %}
+      {% do apply(relation, run, facts, fold_newest(run, facts, columns), has_history=true) %}
     {% else %}
       {% do send([changed_values(run, facts, columns)]) %}
-      {% do apply(relation, run, facts, mend(run) + [fold_anywhere(run, facts, columns)], has_history=true) %}
+      {% do apply(relation, run, facts, mend(run) + fold_anywhere(run, facts, columns), has_history=true) %}
     {% endif %}
   {% endif %}
 {% endmacro %}

@@ -99,7 +99,12 @@ class Difference:
 
 
 class Warehouse(abc.ABC):
-    """A warehouse with its raw, clone and history databases."""
+    """A warehouse with its raw, clone and history databases.
+
+    ``enforces_keys`` says whether a declared key is known to tell the rows of its table apart.
+    """
+
+    enforces_keys: bool
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -41,6 +41,8 @@ _RESERVED = {"information_schema", "pg_catalog", "main", "temp", "system", LEDGE
 class DuckDBWarehouse(Warehouse):
     """Raw, clones and history as DuckDB files under one folder."""
 
+    enforces_keys = True
+
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.raw = settings.home / "raw"

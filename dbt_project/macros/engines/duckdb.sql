@@ -17,12 +17,22 @@
   {%- do return('timestamp') -%}
 {% endmacro %}
 
-{% macro duckdb__materialized() %}
-  {%- do return('materialized') -%}
+{#- By a temporary table, since DuckDB's MERGE takes half as long again. -#}
+{% macro duckdb__change_history(history, changes, how, at, compared, synced) %}
+  {% do return([
+      'create or replace temporary table changes as ' ~ changes,
+      ('update ' ~ history ~ ' as history set dbt_valid_to = ' ~ at ~ ' from changes' if how == 'update'
+        else 'delete from ' ~ history ~ ' as history using changes') ~ ' where history.rowid = changes.address',
+      'insert into ' ~ history ~ ' (' ~ stored_names(compared, synced) ~ ') select ' ~ new_row(compared, synced)
+        ~ ' from changes where is_new']) %}
 {% endmacro %}
 
-{% macro duckdb__random_text() %}
-  {%- do return('cast(uuid() as varchar)') -%}
+{% macro duckdb__address() %}
+  {%- do return('rowid') -%}
+{% endmacro %}
+
+{% macro duckdb__give_addresses(history) %}
+  {% do return([]) %}
 {% endmacro %}
 
 {% macro duckdb__changed_table() %}
