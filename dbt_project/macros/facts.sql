@@ -4,7 +4,7 @@
 {% macro facts_of(relation, run) %}
   {% set of_table = ' from ' ~ ledger() ~ ' where ' ~ of_table(relation) %}
   {% set facts = namespace(
-      history=[], open_transaction=none, entry=0, rows_of_date=0, applied=none, next_cutoff=none, is_first=true,
+      history=[], open_transaction=none, entry=0, rows_of_date=0, applied=none, quarantined=none, next_cutoff=none, is_first=true,
       previous_rows=0, previous_key=[], previous_duplicates=0, rows=0, duplicate_keys=0, null_keys=0) %}
   {% set parts = [
       history_columns(relation),
@@ -12,6 +12,8 @@
         ~ current_transaction() ~ of_table,
       "select 'applied', 0, max(case when cutoff = " ~ run.at ~ " then clone_id end), cast(min(case when cutoff > " ~ run.at
         ~ " then cutoff end) as varchar)" ~ of_table ~ " and status = 'applied'",
+      "select 'quarantined', 0, max(problem), null" ~ of_table ~ " and status = 'quarantined' and cutoff = " ~ run.at
+        ~ ' and clone_id = ' ~ text(run.clone_id),
       "select * from (select 'before', row_count, key_columns, cast(duplicate_keys as varchar)" ~ of_table
         ~ " and status = 'applied' and cutoff < " ~ run.at ~ ' order by cutoff desc limit 1) as newest_before'] %}
   {% if run.columns %}
@@ -26,6 +28,7 @@
       {% set facts.entry = number %}{% set facts.rows_of_date = first | int %}{% set facts.open_transaction = second %}
     {% elif fact == 'applied' %}
       {% set facts.applied = first %}{% set facts.next_cutoff = second %}
+    {% elif fact == 'quarantined' %}{% set facts.quarantined = first %}
     {% elif fact == 'before' %}
       {% set facts.is_first = false %}{% set facts.previous_rows = number %}
       {% set facts.previous_key = fromjson(first) %}{% set facts.previous_duplicates = second | int %}

@@ -34,7 +34,7 @@
   {% if run.force or facts.applied != run.clone_id %}
     {% set problem = none if run.force else gate(relation, run, facts) %}
     {% if problem %}
-      {% do apply(relation, run, facts, [], problem) %}
+      {% if problem != facts.quarantined %}{% do apply(relation, run, facts, [], problem) %}{% endif %}
       {% do exceptions.raise_compiler_error(problem) %}
     {% endif %}
     {% set columns = prepare_columns(relation, run, facts) %}
