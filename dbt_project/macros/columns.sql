@@ -51,7 +51,7 @@
       {% do columns.append({'name': name, 'type': column.stored}) %}
     {% endfor %}
     {% set columns = described(columns) %}
-    {% for column in columns %}{% do column.update({'clone': run.columns[loop.index0].name}) %}{% endfor %}
+    {% for column in columns %}{% do column.update({'clone': run.columns[loop.index0].name, 'clone_type': column.type}) %}{% endfor %}
     {% if columns %}{% do create_history(run.history, columns) %}{% endif %}
     {% do return(columns) %}
   {% endif %}
@@ -62,7 +62,7 @@
     {% if not held or held.stored != column.stored or '__as_' in existing | join or '__as_' in column.folded | lower %}
       {% set held = hold(relation, run, existing, column) %}
     {% endif %}
-    {% do held.update({'clone': column.name}) %}
+    {% do held.update({'clone': column.name, 'clone_type': column.stored}) %}
   {% endfor %}
   {% set columns = existing.values() | list %}
   {% do give_plain_names(relation, run, columns) %}

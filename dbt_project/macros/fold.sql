@@ -191,11 +191,21 @@
     type that the history has had it in from the first; one that does not fit is left out. No rows where there is no table. -#}
 {% macro rows_of_clone(run, compared, synced) %}
   {%- set names = all_quoted(compared | map(attribute='clone') | list) -%}
-  {%- set stamp = dbt.safe_cast(quoted(synced.clone), synced.type) if synced and synced.clone else no_stamp(synced) -%}
+  {%- set stamp = stamp_of_clone(synced) if synced and synced.clone else no_stamp(synced) -%}
   select true as there, {{ stamp }} as synced
          {%- for column in compared %}, cast({{ names[loop.index0] if column.clone else 'null' }} as {{ column.type }}) as v{{ loop.index }}{% endfor %}
   {{ 'from ' ~ run.clone if run.columns else 'where false' }}
 {%- endmacro %}
+
+{% macro stamp_of_clone(synced) %}
+  {%- set value = quoted(synced.clone) -%}
+  {%- do return(value if synced.clone_type == synced.type else loosely(value, synced.type)) -%}
+{% endmacro %}
+
+{#- A value as another type, or NULL where it does not fit. -#}
+{% macro loosely(value, type) %}
+  {%- do return(adapter.dispatch('loosely', 'history_assets')(value, type)) -%}
+{% endmacro %}
 
 {% macro no_stamp(synced) %}
   {%- do return('cast(null as ' ~ (synced.type if synced else 'varchar') ~ ')') -%}

@@ -17,6 +17,10 @@
   {%- do return('timestamp') -%}
 {% endmacro %}
 
+{% macro duckdb__loosely(value, type) %}
+  {%- do return('try_cast(' ~ value ~ ' as ' ~ type ~ ')') -%}
+{% endmacro %}
+
 {#- By a temporary table, since DuckDB's MERGE takes half as long again. -#}
 {% macro duckdb__change_history(history, changes, how, at, compared, synced) %}
   {% do return([
