@@ -61,7 +61,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value", "says"),
     [
         ("HISTORY_TIMZONE", "UTC", "did you mean HISTORY_TIMEZONE?"),
-        ("HISTORY_QQQQQQ", "x", "expected one of HISTORY_CUTOFF, "),
+        ("HISTORY_QQQQQQ", "x", "expected one of HISTORY_CLONE_DATABASE, "),
         ("HISTORY_ENGINE", "oracle", "found HISTORY_ENGINE='oracle'"),
         ("HISTORY_TIMEZONE", "Mars/Olympus", "found HISTORY_TIMEZONE='Mars/Olympus': no such time zone"),
         ("HISTORY_TIMEZONE", "../etc", "no such time zone"),
