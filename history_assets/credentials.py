@@ -1,8 +1,8 @@
 """How this project logs in to Snowflake: ``SNOWFLAKE_*`` variables in, one frozen ``SnowflakeCredentials`` out.
 
 Belongs here: which of them there are, which must be there, and that none is a password. Does not belong here: connecting
-(``warehouse/snowflake_session``). Other tools read variables of the same prefix, so one that is unknown is left alone, unless it
-is so near to one of these that it must be meant.
+(``warehouse/snowflake_session``). Other tools read variables of the same prefix, so one that is unknown is left alone, unless
+it is so near to one of these that it must be meant.
 """
 
 import difflib
@@ -26,7 +26,9 @@ _NEAR = 0.92
 class SnowflakeCredentials(BaseSettings):
     """An account, a user, and the key or token by which it is believed; nothing secret shows in its text."""
 
-    model_config = SettingsConfigDict(env_prefix=SNOWFLAKE, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=SNOWFLAKE, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     account: str = Field(min_length=1, description="Account identifier, such as myorg-myaccount.")
     user: str = Field(min_length=1, description="Login name of the user.")

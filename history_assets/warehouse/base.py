@@ -101,6 +101,9 @@ class Difference:
 class Warehouse(abc.ABC):
     """A warehouse with its raw, clone and history databases."""
 
+    reaches_back = False
+    """Whether a schema can be cloned as it was at an instant of the past, whatever was synced since."""
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
@@ -123,13 +126,19 @@ class Warehouse(abc.ABC):
     ) -> Clone:
         """Make a schema's clone of a date, complete or not at all, and return it.
 
-        A clone that exists is kept, unless ``replace``. ``settle`` is called when nothing can be written any more, just before
-        copying: it returns the instant to clone, nothing where the sync log knows nothing of the schema, or raises CloneError.
+        A clone that exists is kept, unless ``replace``. ``settle`` is called just before copying, where the engine cannot reach
+        back when nothing can be written any more: it returns the instant to clone, nothing where the sync log knows nothing of
+        the schema, or raises CloneError.
         """
 
     @abc.abstractmethod
     def find_clone(self, schema: str, date: dt.date) -> Clone | None:
         """Return a schema's clone of a date, or nothing."""
+
+    def find_clones(self, schemas: Collection[str], dates: Collection[dt.date]) -> dict[tuple[str, dt.date], Clone]:
+        """Return the clones that there are of some schemas and dates, by both."""
+        pairs = [(schema, date) for schema in schemas for date in dates]
+        return {pair: clone for pair in pairs if (clone := self.find_clone(*pair))}
 
     @abc.abstractmethod
     def read_clone(self, clone: Clone) -> Schema:
@@ -140,8 +149,11 @@ class Warehouse(abc.ABC):
         """Return the dates of every schema's clones, ascending."""
 
     @abc.abstractmethod
-    def sync_events(self) -> list[SyncEvent]:
-        """Return what the Fivetran Platform Connector logged, oldest first; nothing where it does not load into this raw."""
+    def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:
+        """Return what the Fivetran Platform Connector logged, oldest first; nothing where it does not load into this raw.
+
+        What was logged before ``since`` (aware) may be left out, as may all but the last of the writes into a schema.
+        """
 
     @abc.abstractmethod
     def await_history(self) -> None:

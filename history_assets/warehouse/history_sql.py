@@ -6,12 +6,19 @@ Does not belong here: running them, or looking up which tables and columns there
 
 import dataclasses
 import datetime as dt
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from history_assets.inventory import SYNCED
 from history_assets.naming import quote
 from history_assets.warehouse.base import Applied, AppliedColumn, Status
+
+LEDGER_COLUMNS = (
+    "schema_name, table_name, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, columns, key_columns, "
+    "status, problem, time_zone, cutoff_time"
+)
+"""What is read of the ledger, in the order that ``applied_of`` expects."""
 
 _EXAMPLES = 5
 _OURS = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
@@ -50,6 +57,19 @@ class HistoryTable:
 def instant(moment: dt.datetime) -> str:
     """Return an aware instant as it is bound: in UTC, without saying so."""
     return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}"
+
+
+def aware(moment: dt.datetime) -> dt.datetime:
+    """Return an instant as it is stored, aware."""
+    return moment.replace(tzinfo=dt.UTC)
+
+
+def applied_of(row: Sequence[Any]) -> Applied:
+    """Return a row of the ledger, given as ``LEDGER_COLUMNS``."""
+    schema, table, date, clone_id, cutoff, quiet, rows, opened, closed, columns, key, status, problem, zone, time = row
+    typed = tuple(AppliedColumn(**column) for column in json.loads(columns))
+    known = (schema, table, date, clone_id, aware(cutoff), aware(quiet), rows, opened, closed, typed, tuple(json.loads(key)))
+    return Applied(*known, Status(status), problem, zone, time)
 
 
 def as_of(dialect: Dialect, history: HistoryTable, applied: Applied, *, deleted: bool) -> Statement:
