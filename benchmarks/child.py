@@ -91,7 +91,7 @@ def run_dbt(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     with tempfile.TemporaryDirectory() as target:
         project = Path(asked["project"])
-        folders = dbt_run._folders(project, Path(target))
+        folders = dbt_run._folders(project, Path(target), "duckdb")
         parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
         if not parsed.success:
             raise SystemExit(f"dbt could not load {project}: {parsed.exception}")

@@ -20,7 +20,6 @@ from history_assets.naming import clone_key, encode, fivetran_key
 from history_assets.partitions import CLONE_DATES, dates_of
 from history_assets.warehouse.base import Clone, SyncEvent, Warehouse
 
-
 LONGEST_REACH = dt.timedelta(days=90)
 """How far back any engine can clone; a sync that was earlier is of no account."""
 

@@ -36,7 +36,7 @@ def refresh(settings: Settings, warehouse: Warehouse) -> Refreshed:
     if before:
         inventory = inventory.merged(before.inventory)
     inventory = Inventory(tuple(schema for schema in inventory.schemas if settings.selects(schema.name)))
-    rendered = dbt_files.render(inventory)
+    rendered = dbt_files.render(inventory, settings.engine)
     project = dbt_files.write(rendered, settings.home, lambda folder: dbt_run.parse(folder, settings))
     return Refreshed(project, inventory, before != project, rendered.refused, tuple(_ignored(settings, inventory)))
 

@@ -47,8 +47,8 @@ def quiet_before(schema: str, syncs: Sequence[Sync], cutoff: dt.datetime) -> dt.
         if not _broken(syncs, instant):
             return instant
     raise CloneError(
-        f"cannot clone {schema} as it was at {cutoff:%Y-%m-%d %H:%M} UTC, because {_broken(syncs, cutoff)}, and before it there "
-        "was no instant at which every sync had succeeded: clone a later date"
+        f"cannot clone {schema} as it was at {cutoff:%Y-%m-%d %H:%M} UTC, because {_broken(syncs, cutoff)}, "
+        "and there was no instant before at which every sync had succeeded: clone a later date"
     )
 
 

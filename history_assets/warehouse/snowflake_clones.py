@@ -64,9 +64,9 @@ class Cloning:
             if not isinstance(error, SnowflakeError):
                 raise
             # Another run may have been faster, and swept this one's work; its clone is as good.
-            if error.kind in (Kind.RACE, Kind.MISSING) and not replace:
-                if other := self.warehouse.find_clone(self.schema, self.date):
-                    return other
+            beaten = error.kind in (Kind.RACE, Kind.MISSING) and not replace
+            if beaten and (other := self.warehouse.find_clone(self.schema, self.date)):
+                return other
             kind = Kind.RACE if building in error.said else error.kind
             raise CloneError(self._cannot(quiet_point, error.said, self._remedy(kind))) from error
         if kept:
