@@ -67,5 +67,5 @@ def kind_of(number: int | None, state: str | None) -> Kind:
 
 def explain(error: Any, doing: str) -> SnowflakeError:
     """Return an error of the connector as one of ours; ``doing`` says what it interrupted."""
-    said = " ".join(_QUERY_ID.sub("", str(error.msg or error)).split())
+    said = " ".join(_QUERY_ID.sub("", str(error.msg or error)).split()).rstrip(".")
     return SnowflakeError(kind_of(error.errno, error.sqlstate), said, doing)
