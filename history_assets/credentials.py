@@ -7,6 +7,7 @@ it is so near to one of these that it must be meant.
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,6 +20,7 @@ SNOWFLAKE = "SNOWFLAKE_"
 
 _PASSWORDS = ("SNOWFLAKE_PASSWORD", "SNOWFLAKE_PWD")
 _KEYS = ("private_key_path", "private_key", "token")
+_FIRST = "HISTORY_ASSETS"
 _NEAR = 0.92
 """So alike are a name and its slip of the finger; SNOWFLAKE_USERNAME and SNOWFLAKE_PRIVATE_KEY_RAW, of other tools, are not."""
 
@@ -71,6 +73,13 @@ class SnowflakeCredentials(BaseSettings):
             raise SettingsError("; ".join(problems))
         return found
 
+    @classmethod
+    def names_from_env(cls) -> tuple[str, str, str]:
+        """Return the exact names of user, role and warehouse that the environment has, or names to begin with."""
+        given = (os.environ.get(f"{SNOWFLAKE}{name}") or _FIRST for name in ("USER", "ROLE", "WAREHOUSE"))
+        user, role, warehouse = (exact_name(name) for name in given)
+        return user, role, warehouse
+
     def _contradictions(self) -> list[str]:
         given = [SNOWFLAKE + name.upper() for name in _KEYS if getattr(self, name)]
         if len(given) > 1:
@@ -84,6 +93,13 @@ class SnowflakeCredentials(BaseSettings):
         if self.private_key_path and not self.private_key_path.expanduser().is_file():
             return [f"found SNOWFLAKE_PRIVATE_KEY_PATH={self.private_key_path}, which is no file"]
         return []
+
+
+def exact_name(typed: str) -> str:
+    """Return a name as Snowflake keeps it, given as a login takes it: in capitals, unless it is quoted or no plain word."""
+    if len(typed) > 1 and typed[0] == typed[-1] == '"':
+        return typed[1:-1].replace('""', '"')
+    return typed.upper() if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_$]*", typed) else typed
 
 
 def _password(name: str) -> str:

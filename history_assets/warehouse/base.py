@@ -7,7 +7,7 @@ import abc
 import dataclasses
 import datetime as dt
 import enum
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,15 @@ class Difference:
     examples: tuple[tuple[Any, ...], ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """Something that must be so for this project to work: whether it is, and what to do if it is not."""
+
+    what: str
+    ok: bool
+    remedy: str = ""
+
+
 class Warehouse(abc.ABC):
     """A warehouse with its raw, clone and history databases."""
 
@@ -158,6 +167,10 @@ class Warehouse(abc.ABC):
     @abc.abstractmethod
     def await_history(self) -> None:
         """Wait until histories can be written; raises WarehouseError when another process keeps them to itself for too long."""
+
+    @abc.abstractmethod
+    def checks(self) -> Iterator[Check]:
+        """Look at all that must be there and allowed; ends at what makes the rest pointless, or raises HistoryError at it."""
 
     @abc.abstractmethod
     def ledger(

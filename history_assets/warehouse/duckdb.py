@@ -24,7 +24,7 @@ from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_history
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Clone, Difference, SyncEvent, Warehouse
+from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Check, Clone, Difference, SyncEvent, Warehouse
 from history_assets.warehouse.duckdb_files import connect, has_table, naive, read_tables, utc
 from history_assets.warehouse.files import copy_file, sync_folder
 from history_assets.warehouse.history_sql import LEDGER_COLUMNS, applied_of
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SUFFIX = ".duckdb"
+_GLANCE = 0.2
+"""Seconds that a check waits for a file."""
+
 _LOGS = ("fivetran_metadata", "fivetran_log")
 _CLONE_TABLE = f"{quote(LEDGER_SCHEMA)}.clone"
 _RESERVED = {"information_schema", "pg_catalog", "main", "temp", "system", LEDGER_SCHEMA}
@@ -121,6 +124,22 @@ class DuckDBWarehouse(Warehouse):
     def await_history(self) -> None:
         with self._open(self.history, read_only=False):
             pass
+
+    def checks(self) -> Iterator[Check]:
+        home = self.settings.home
+        writable = os.access(home, os.W_OK)
+        yield Check(f"the folder {home}", writable, "set HISTORY_HOME to a folder that can be written")
+        for name in self.landing_schemas():
+            yield self._unlocked(self.raw / f"{name}{_SUFFIX}")
+        if self.history.is_file():
+            yield self._unlocked(self.history)
+
+    def _unlocked(self, path: Path) -> Check:
+        try:
+            with connect(path, read_only=False, timeout=_GLANCE):
+                return Check(f"the file {path}", True)
+        except WarehouseError as error:
+            return Check(f"the file {path}", False, str(error))
 
     def ledger(
         self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None

@@ -12,22 +12,24 @@ Only what reads histories, or Fivetran's log, needs a running warehouse; all els
 """
 
 import collections
+import contextlib
 import datetime as dt
-import json
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from history_assets.credentials import exact_name
 from history_assets.errors import WarehouseError
 from history_assets.inventory import Column, Schema, make_table
 from history_assets.naming import quote, table_name
 from history_assets.settings import Settings
-from history_assets.warehouse import snowflake_clones, snowflake_history, snowflake_sql
-from history_assets.warehouse.base import Applied, Clone, Difference, SyncEvent, Warehouse
+from history_assets.warehouse import snowflake_clones, snowflake_history, snowflake_log, snowflake_setup, snowflake_sql
+from history_assets.warehouse.base import Applied, Check, Clone, Difference, SyncEvent, Warehouse
 from history_assets.warehouse.history_sql import HistoryTable, Statement, applied_of
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
-from history_assets.warehouse.snowflake_session import Sessions, tag
-from history_assets.warehouse.snowflake_sql import LogNames, path
+from history_assets.warehouse.snowflake_session import Sessions, credentials, tag
+from history_assets.warehouse.snowflake_setup import Privilege
+from history_assets.warehouse.snowflake_sql import path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,6 +96,41 @@ class SnowflakeWarehouse(Warehouse):
 
     def await_history(self) -> None:
         pass  # Snowflake has its writers wait for each other
+
+    def checks(self) -> Iterator[Check]:
+        who = self.sessions.identity()
+        yield Check(f"a login to {who.account} as {who.user}", True)
+        wanted = exact_name(credentials(self.settings).role)
+        yield Check(f"the role {wanted}", who.role == wanted, f"GRANT ROLE {quote(wanted)} TO USER {quote(who.user)}")
+        if who.role is None:
+            return
+        role, warehouse = who.role, exact_name(credentials(self.settings).warehouse)
+        granted = self._granted(role)
+        yield from snowflake_setup.check_privileges(snowflake_setup.needed(self.settings, warehouse), granted, role)
+        schemas = self.inventory().schemas
+        yield Check(
+            f"{len(schemas)} schemas of Fivetran in DATABASE {quote(self.settings.raw_database)}",
+            bool(schemas),
+            f"GRANT USAGE ON ALL SCHEMAS IN DATABASE {quote(self.settings.raw_database)} TO ROLE {quote(role)}",
+        )
+        for schema in schemas:
+            tables = self.base_tables(self.settings.raw_database, schema.name, tag("doctor", schema.name))
+            names = [row["name"] for row in tables]
+            yield snowflake_setup.check_tables(self.settings, schema.name, names, granted, role)
+            yield snowflake_setup.check_time_travel(self.settings, schema.name, tables)
+        future = snowflake_setup.privileges(self.sessions.rows(snowflake_sql.show_future_grants(role), tag("doctor")))
+        yield from snowflake_setup.check_future(self.settings, [schema.name for schema in schemas], future, role)
+
+    def _granted(self, role: str) -> set[Privilege]:
+        """Return what is granted to a role, to those whose privileges it has as well, and to everyone."""
+        found, seen, todo = set[Privilege](), set[str](), {role, "PUBLIC"}
+        while todo - seen:
+            name = sorted(todo - seen)[0]
+            seen.add(name)
+            with contextlib.suppress(SnowflakeError):  # of a role that may not be looked at, nothing is known
+                found |= snowflake_setup.privileges(self.sessions.rows(snowflake_sql.show_grants(name), tag("doctor")))
+            todo |= snowflake_setup.inherited_roles(found)
+        return found
 
     def ledger(
         self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
@@ -224,10 +261,10 @@ class SnowflakeWarehouse(Warehouse):
 
     def _events(self, log: str, since: dt.datetime) -> list[SyncEvent]:
         raw = self.settings.raw_database
-        if not (names := _log_names(self._read(raw, log, log, tag("syncs", log)))):
+        if not (names := snowflake_log.names_in(self._read(raw, log, log, tag("syncs", log)))):
             return []
-        rows = self.sessions.rows(snowflake_sql.select_sync_events(raw, log, names, since), tag("syncs", log))
-        return [_event(*row.values()) for row in rows]
+        rows = self.sessions.rows(snowflake_log.select_events(raw, log, names, since), tag("syncs", log))
+        return [snowflake_log.event(*row.values()) for row in rows]
 
     def _no_database(self, name: str, setting: str) -> str:
         role = self.settings.snowflake.role if self.settings.snowflake else "the role"
@@ -235,30 +272,3 @@ class SnowflakeWarehouse(Warehouse):
             f"found no database {quote(name)} that {role} may see: set {setting} to its exact name, "
             f"or run GRANT USAGE ON DATABASE {quote(name)} TO ROLE {role}"
         )
-
-
-def _log_names(schema: Schema) -> LogNames | None:
-    tables = {table.name.lower(): table for table in schema.tables}
-    # Accounts from before 2023 say connector where newer ones say connection.
-    word = "connection" if "connection" in tables else "connector"
-    if "log" not in tables or word not in tables:
-        return None
-    log, connection = tables["log"], tables[word]
-    named = {
-        "time": log.column("time_stamp"),
-        "event": log.column("message_event"),
-        "data": log.column("message_data"),
-        "log_connection": log.column(f"{word}_id") or log.column("connector_id"),
-        "connection_id": connection.column(f"{word}_id"),
-        "connection_name": connection.column(f"{word}_name"),
-    }
-    sync = log.column("sync_id")
-    if missing := [name for name, column in named.items() if column is None]:
-        raise WarehouseError(f"found a log of Fivetran in {schema.name} without {', '.join(missing)}: exclude it from raw")
-    known = {name: column.name for name, column in named.items() if column}
-    return LogNames(log=log.name, connection=connection.name, sync=sync.name if sync else None, **known)
-
-
-def _event(connection: str, name: str, at: dt.datetime, event: str, sync: str | None, data: str | None) -> SyncEvent:
-    written = json.dumps({"schema": data}) if event == "records_modified" else data
-    return SyncEvent(connection, name, at.astimezone(dt.UTC), event, sync, written)

@@ -6,7 +6,6 @@ the same on every engine (``history_sql``), or writing histories, which is dbt's
 Snowflake binds values in queries alone, so that SHOW and DDL carry theirs as literals. Only a query needs a running warehouse.
 """
 
-import dataclasses
 import datetime as dt
 import json
 import re
@@ -152,45 +151,6 @@ def select_ledger(database: str, schemas: Collection[str] | None, date: dt.date 
 def ledger(database: str) -> str:
     """Return the ledger as SQL refers to it."""
     return path(database, LEDGER_SCHEMA, "applied")
-
-
-@dataclasses.dataclass(frozen=True)
-class LogNames:
-    """How a Platform Connector's log names what is read of it; ``sync`` is missing from the oldest."""
-
-    log: str
-    connection: str
-    time: str
-    event: str
-    data: str
-    log_connection: str
-    connection_id: str
-    connection_name: str
-    sync: str | None
-
-
-def select_sync_events(database: str, schema: str, names: LogNames, since: dt.datetime) -> Statement:
-    """Read the starts and ends of syncs since an aware instant, and which schemas, as ``data``, each connection has written."""
-    log, connection = path(database, schema, names.log), path(database, schema, names.connection)
-    joined = f"from {log} l join {connection} c on c.{quote(names.connection_id)} = l.{quote(names.log_connection)} "
-    sync = f"l.{quote(names.sync)}" if names.sync else "null"
-    time, event, data = (f"l.{quote(name)}" for name in (names.time, names.event, names.data))
-    who = (
-        f"l.{quote(names.log_connection)} as connection_id, c.{quote(names.connection_name)} as connection_name, "
-        f"cast({time} as timestamp_tz) as moment"
-    )
-    recent = f"{time} >= cast(? as timestamp_tz)"
-    # Writes outnumber syncs by far, and only the names of their schemas matter.
-    text = (
-        f"select {who}, {event} as event, {sync} as sync_id, {data} as data {joined}"
-        f"where {event} in ('sync_start', 'sync_end') and {recent} "
-        "union all select connection_id, connection_name, max(moment), 'records_modified', null, written from ("
-        f"select {who}, cast(get_path(try_parse_json({data}), 'schema') as varchar) as written {joined}"
-        f"where {event} = 'records_modified' and {recent}) as writes "
-        "group by connection_id, connection_name, written order by 3"
-    )
-    moment = f"{since.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f} +00:00"
-    return Statement(text, (moment, moment), compute=True)
 
 
 def comment_of(clone: Clone, *, finished: bool = True) -> str:

@@ -12,6 +12,7 @@ from history_assets.settings import Settings
 
 WHO = {"account": "myorg-account", "user": "LOADER", "role": "HISTORIAN", "warehouse": "NIGHTLY"}
 PEM = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
+PROFILES = Path(__file__).parents[2] / "dbt_project" / "profiles.yml"
 INVENTORY = Inventory((Schema("CRM", (Table("ACCOUNT", (Column("ID", "NUMBER(38,0)", 1),), ("ID",), KeySource.DECLARED),)),))
 
 
@@ -50,7 +51,7 @@ def test_secrets_go_by_names_that_dbt_hides(make_settings: Callable[..., Setting
 
 
 def test_the_profile_holds_references_alone() -> None:
-    target = yaml.safe_load(Path("dbt_project/profiles.yml").read_text())["history_assets"]["outputs"]["snowflake"]
+    target = yaml.safe_load(PROFILES.read_text())["history_assets"]["outputs"]["snowflake"]
     plain = {name: value for name, value in target.items() if "env_var(" not in str(value)}
 
     assert plain == {

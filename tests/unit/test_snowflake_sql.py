@@ -8,10 +8,11 @@ import pytest
 import sqlglot
 from sqlglot import expressions
 
-from history_assets.warehouse import history_sql, snowflake_sql
+from history_assets.warehouse import history_sql, snowflake_log, snowflake_sql
 from history_assets.warehouse.base import Applied, AppliedColumn, Clone, Status
 from history_assets.warehouse.history_sql import HistoryTable, Statement
-from history_assets.warehouse.snowflake_sql import DIALECT, LogNames
+from history_assets.warehouse.snowflake_log import LogNames
+from history_assets.warehouse.snowflake_sql import DIALECT
 
 DATE = dt.date(2026, 11, 22)
 CUTOFF = dt.datetime(2026, 11, 22, 6, tzinfo=dt.UTC)
@@ -166,7 +167,7 @@ GOLDEN: dict[str, tuple[Statement, str, type]] = {
         expressions.Select,
     ),
     "syncs": (
-        snowflake_sql.select_sync_events("RAW", "FIVETRAN_LOG", LOG, CUTOFF),
+        snowflake_log.select_events("RAW", "FIVETRAN_LOG", LOG, CUTOFF),
         'select l."CONNECTION_ID" as connection_id, c."CONNECTION_NAME" as connection_name, '
         'cast(l."TIME_STAMP" as timestamp_tz) as moment, l."MESSAGE_EVENT" as event, l."SYNC_ID" as sync_id, '
         'l."MESSAGE_DATA" as data from "RAW"."FIVETRAN_LOG"."LOG" l '
