@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from history_assets.errors import UsageError
-from history_assets.inventory import Inventory, Schema, is_fivetrans_own
+from history_assets.inventory import Column, Inventory, KeySource, Schema, Table, is_fivetrans_own
 from history_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -192,6 +192,15 @@ class Warehouse(abc.ABC):
     @abc.abstractmethod
     def differences(self, clone: Clone, applied: Sequence[Applied]) -> list[Difference]:
         """Compare the history as of each applied row's date with the clone it was folded from, as multisets of whole rows."""
+
+    def histories(self) -> Inventory:
+        """Return the tables that have a history, as far as is known of them without raw."""
+        tables: dict[str, dict[str, Table]] = {}
+        for row in self.ledger():
+            columns = tuple(Column(column.name, column.type, position) for position, column in enumerate(row.columns, 1))
+            names = tuple(column.name for column in columns)
+            tables.setdefault(row.schema, {})[row.table] = Table(row.table, columns, names, KeySource.WHOLE_ROW)
+        return Inventory(tuple(Schema(name, tuple(found.values())) for name, found in sorted(tables.items())))
 
     def is_source(self, schema: Schema) -> bool:
         """Say whether a raw schema is one to clone: filled by Fivetran, not Fivetran's own, and let in by the settings."""

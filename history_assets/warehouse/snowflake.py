@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from history_assets.credentials import exact_name
 from history_assets.errors import WarehouseError
-from history_assets.inventory import Column, Schema, make_table
+from history_assets.inventory import Column, Inventory, KeySource, Schema, Table, make_table
 from history_assets.naming import quote, table_name
 from history_assets.settings import Settings
 from history_assets.warehouse import snowflake_clones, snowflake_history, snowflake_log, snowflake_setup, snowflake_sql
-from history_assets.warehouse.base import Applied, Check, Clone, Difference, SyncEvent, Warehouse
+from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Check, Clone, Difference, SyncEvent, Warehouse
 from history_assets.warehouse.history_sql import HistoryTable, Statement, applied_of
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
 from history_assets.warehouse.snowflake_session import Sessions, credentials, tag
@@ -91,7 +91,7 @@ class SnowflakeWarehouse(Warehouse):
 
     def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:
         since = since or dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-        logs = [name for log in _LOGS for name in self.landing_schemas() if name.lower() == log]
+        logs = [name for name in self.landing_schemas() if name.lower() in _LOGS]
         return [event for log in logs for event in self._events(log, since)]
 
     def await_history(self) -> None:
@@ -170,6 +170,19 @@ class SnowflakeWarehouse(Warehouse):
             )
             for row in applied
         ]
+
+    def histories(self) -> Inventory:
+        database, query_tag = self.settings.database, tag("inventory")
+        rows = self.sessions.rows(snowflake_sql.show_all_tables(database), query_tag)
+        if len(rows) >= snowflake_sql.PAGE:
+            # Pages go by the table's name, which says nothing across schemas.
+            schemas = self._paged(lambda after: snowflake_sql.show_landing(database, after=after), query_tag)
+            rows = [table for schema in schemas for table in self.base_tables(database, schema["name"], query_tag)]
+        found = collections.defaultdict[str, list[Table]](list)
+        for row in rows:
+            if row["schema_name"] != LEDGER_SCHEMA:
+                found[row["schema_name"]].append(Table(row["name"], (), (), KeySource.WHOLE_ROW))
+        return Inventory(tuple(Schema(name, tuple(tables)) for name, tables in sorted(found.items())))
 
     def base_tables(self, database: str, schema: str, query_tag: str) -> list[dict[str, Any]]:
         """Return what SHOW TABLES says of the base tables of a schema."""

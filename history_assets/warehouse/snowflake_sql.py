@@ -71,6 +71,11 @@ def show_tables(database: str, schema: str, *, after: str | None = None) -> Stat
     return _show("TABLES", f"SCHEMA {path(database, schema)}", after=after)
 
 
+def show_all_tables(database: str) -> Statement:
+    """List the tables of all of a database's schemas; its pages would go by name, whatever the schema."""
+    return Statement(f"SHOW TABLES IN DATABASE {quote(database)} LIMIT {PAGE}")
+
+
 def show_columns(database: str, schema: str, table: str | None = None) -> Statement:
     """List the columns of a schema's tables and views, or of one table; this SHOW has no pages."""
     return Statement(f"SHOW COLUMNS IN {_scope(database, schema, table)}")

@@ -99,6 +99,11 @@ GOLDEN: dict[str, tuple[Statement, str, type]] = {
         'SHOW TABLES IN SCHEMA "RAW"."my ""shop" LIMIT 10000 FROM \'back\\\\slash\'',
         expressions.Show,
     ),
+    "every schema's tables": (
+        snowflake_sql.show_all_tables("HISTORY"),
+        'SHOW TABLES IN DATABASE "HISTORY" LIMIT 10000',
+        expressions.Show,
+    ),
     "columns": (snowflake_sql.show_columns("RAW", "CRM"), 'SHOW COLUMNS IN SCHEMA "RAW"."CRM"', expressions.Show),
     "a table's columns": (
         snowflake_sql.show_columns("RAW", "CRM", "order"),

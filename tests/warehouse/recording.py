@@ -109,7 +109,11 @@ class RecordingSessions:
 
     def _show_tables(self, database: str, schema: str, limit: str, after: str | None) -> Rows:
         tables = sorted(self._schema(database, schema)["tables"], key=lambda each: each["name"])
-        return [each for each in tables if each["name"] > (after or "")][: self.page]
+        return [{"schema_name": schema} | each for each in tables if each["name"] > (after or "")][: self.page]
+
+    def _show_all_tables(self, database: str) -> Iterator[dict[str, Any]]:
+        for schema in sorted(self.databases[database]):
+            yield from ({"schema_name": schema} | each for each in self._schema(database, schema)["tables"])
 
     def _show_columns(self, database: str, schema: str, name: str | None) -> Rows:
         tables = [each for each in self._schema(database, schema)["tables"] if name in (None, each["name"])]
@@ -155,6 +159,7 @@ class RecordingSessions:
     _answers: ClassVar[dict[str, Callable[..., Any]]] = {
         rf"SHOW (?:TERSE )?SCHEMAS(?: LIKE '(.*)')? IN DATABASE {_NAME}(?: STARTS WITH '(.*)')?{_PAGE}": _show_schemas,
         rf"SHOW TABLES IN SCHEMA {_NAME}\.{_NAME}{_PAGE}": _show_tables,
+        rf"SHOW TABLES IN DATABASE {_NAME} LIMIT 10000$": _show_all_tables,
         rf"SHOW COLUMNS IN (?:SCHEMA|TABLE) {_NAME}\.{_NAME}(?:\.{_NAME})?$": _show_columns,
         rf"SHOW PRIMARY KEYS IN (?:SCHEMA|TABLE) {_NAME}\.{_NAME}(?:\.{_NAME})?$": _show_keys,
         rf"SHOW GRANTS TO ROLE {_NAME}$": lambda self, role: self.grants.get(role, []),
