@@ -75,6 +75,8 @@ def demo(
     # The sandbox never mixes with real data.
     os.environ.setdefault("HISTORY_HOME", ".demo")
     settings, warehouse = _open()
+    if settings.engine != "duckdb":
+        raise UsageError(f"found HISTORY_ENGINE={settings.engine}: the sandbox is DuckDB's, unset it for the demo")
     if not run_demo(settings, warehouse, days, out):
         raise typer.Exit(FAILED)
     if ui:
