@@ -105,7 +105,7 @@ class SnowflakeWarehouse(Warehouse):
         if who.role is None:
             return
         role, warehouse = who.role, exact_name(credentials(self.settings).warehouse)
-        granted = self._granted(role)
+        granted, whole = self._granted(role)
         yield from snowflake_setup.check_privileges(snowflake_setup.needed(self.settings, warehouse), granted, role)
         schemas = self.inventory().schemas
         yield Check(
@@ -116,21 +116,24 @@ class SnowflakeWarehouse(Warehouse):
         for schema in schemas:
             tables = self.base_tables(self.settings.raw_database, schema.name, tag("doctor", schema.name))
             names = [row["name"] for row in tables]
-            yield snowflake_setup.check_tables(self.settings, schema.name, names, granted, role)
+            if whole:  # else a grant that is not listed may be there all the same
+                yield snowflake_setup.check_tables(self.settings, schema.name, names, granted, role)
             yield snowflake_setup.check_time_travel(self.settings, schema.name, tables)
         future = snowflake_setup.privileges(self.sessions.rows(snowflake_sql.show_future_grants(role), tag("doctor")))
         yield from snowflake_setup.check_future(self.settings, [schema.name for schema in schemas], future, role)
 
-    def _granted(self, role: str) -> set[Privilege]:
-        """Return what is granted to a role, to those whose privileges it has as well, and to everyone."""
-        found, seen, todo = set[Privilege](), set[str](), {role, "PUBLIC"}
+    def _granted(self, role: str) -> tuple[set[Privilege], bool]:
+        """Return what is granted to a role, to those whose privileges it has as well, and to everyone; and if that is all."""
+        found, seen, todo, whole = set[Privilege](), set[str](), {role, "PUBLIC"}, True
         while todo - seen:
             name = sorted(todo - seen)[0]
             seen.add(name)
             with contextlib.suppress(SnowflakeError):  # of a role that may not be looked at, nothing is known
-                found |= snowflake_setup.privileges(self.sessions.rows(snowflake_sql.show_grants(name), tag("doctor")))
+                rows = self.sessions.rows(snowflake_sql.show_grants(name), tag("doctor"))
+                found |= snowflake_setup.privileges(rows)
+                whole = whole and len(rows) < snowflake_sql.PAGE
             todo |= snowflake_setup.inherited_roles(found)
-        return found
+        return found, whole
 
     def ledger(
         self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None

@@ -127,6 +127,15 @@ def test_a_table_without_time_travel_is_named(warehouse: SnowflakeWarehouse, ses
     assert missing(warehouse) == ['ALTER TABLE "RAW"."CRM"."ACCOUNT" SET DATA_RETENTION_TIME_IN_DAYS = 1']
 
 
+def test_grants_that_show_cuts_off_are_not_called_missing(
+    warehouse: SnowflakeWarehouse, sessions: RecordingSessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("history_assets.warehouse.snowflake_sql.PAGE", 6)
+    sessions.grants["HISTORIAN"] = ENOUGH[:6]
+
+    assert missing(warehouse) == []
+
+
 def test_a_wrong_role_is_named(make_settings: Callable[..., Settings], sessions: RecordingSessions) -> None:
     who = SnowflakeCredentials(account="account", user="LOADER", role='"other role"', warehouse="NIGHTLY")
     warehouse = SnowflakeWarehouse(make_settings(engine="snowflake", snowflake=who), sessions)  # type: ignore[arg-type]
