@@ -45,9 +45,7 @@ class Recorder:
                 "nodes": {node.node.name: node.execution_time for node in nodes},
                 "failed": {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")},
                 "calls": {node: len(sent) for node, sent in calls.items()},
-                "statements": {
-                    node: sum(len(duckdb.extract_statements(sql)) for sql in sent) for node, sent in calls.items()
-                },
+                "statements": {node: sum(len(duckdb.extract_statements(sql)) for sql in sent) for node, sent in calls.items()},
                 "sql": dict(calls) if keep_sql else {},
                 "peak": peak(),
             }
@@ -96,7 +94,7 @@ def run_dbt(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     with tempfile.TemporaryDirectory() as target:
         project = Path(asked["project"])
-        folders = dbt_run._folders(project, Path(target))
+        folders = dbt_run._folders(project, Path(target), "duckdb")
         parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
         if not parsed.success:
             raise SystemExit(f"dbt could not load {project}: {parsed.exception}")

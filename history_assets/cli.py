@@ -75,6 +75,8 @@ def demo(
     # The sandbox never mixes with real data.
     os.environ.setdefault("HISTORY_HOME", ".demo")
     settings, warehouse = _open()
+    if settings.engine != "duckdb":
+        raise UsageError(f"found HISTORY_ENGINE={settings.engine}: the sandbox is DuckDB's, unset it for the demo")
     if not run_demo(settings, warehouse, days, out):
         raise typer.Exit(FAILED)
     if ui:
@@ -204,6 +206,35 @@ def status(days: Annotated[int, typer.Option(min=1, max=60, help="How many dates
     for name, nights in rows.items():
         grid.add_row(name, *(str(night) for night in nights))
     out.print(grid)
+
+
+@app.command()
+def doctor(
+    print_setup: Annotated[bool, typer.Option("--print-setup", help="Print a script that sets up Snowflake.")] = False,
+) -> None:
+    """Check settings, connection and privileges, and say how to put right what is missing.
+
+    Example: history-assets doctor
+    """
+    from history_assets.doctor import examine
+    from history_assets.settings import Settings
+    from history_assets.warehouse import open_warehouse
+
+    if print_setup:
+        from history_assets.credentials import SnowflakeCredentials
+        from history_assets.warehouse.snowflake_setup import setup_script
+
+        names = SnowflakeCredentials.names_from_env()
+        out.print(setup_script(Settings.without_credentials(), *names), markup=False, end="")
+        return
+    failed = False
+    for check in examine(Settings.from_env, open_warehouse):
+        failed = failed or not check.ok
+        out.print(f"{'ok     ' if check.ok else 'missing'}  {check.what}", markup=False, style=None if check.ok else "red")
+        if not check.ok:
+            out.print(f"         {check.remedy}", markup=False)
+    if failed:
+        raise typer.Exit(FAILED)
 
 
 def _open() -> "tuple[Settings, Warehouse]":

@@ -55,7 +55,7 @@ class Rendered:
         return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def render(inventory: Inventory) -> Rendered:
+def render(inventory: Inventory, engine: str = "duckdb") -> Rendered:
     """Return the project of an inventory: the fixed files, a source and a snapshot per table, and the inventory itself."""
     refused: dict[str, str] = {}
     kept = []
@@ -64,7 +64,7 @@ def render(inventory: Inventory) -> Rendered:
         refused |= {table_name(schema.name, name): reason for name, reason in reasons.items() if reason}
         kept.append(Schema(schema.name, tuple(table for table in schema.tables if not reasons[table.name])))
     files = _fixed_files(_fixed_project())
-    files["versions.json"] = json.dumps({name: importlib.metadata.version(name) for name in ("dbt-core", "dbt-duckdb")})
+    files["versions.json"] = json.dumps({name: importlib.metadata.version(name) for name in ("dbt-core", f"dbt-{engine}")})
     files |= {f"generated/{encode(schema.name)}.yml": _schema_yaml(schema) for schema in kept}
     files["inventory.json"] = Inventory(tuple(kept)).to_json()
     return Rendered(files, refused)

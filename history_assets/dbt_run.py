@@ -32,13 +32,18 @@ _PROJECT = "history_assets"
 _SILENT = ("--quiet", "--log-level", "none")
 """What failed is in the results; dbt would make a line of every event only to drop it."""
 
+_HTTPS = 443
+
+_HIDDEN = "DBT_ENV_SECRET_"
+"""Prefix of variables that dbt keeps out of its logs and its saved parse."""
+
 _SAID = 2000
 """Characters of dbt's own output that an error repeats."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Night:
-    """One dbt invocation: what the macros are told of the run, and of each table that is to be folded, by its snapshot's name."""
+    """One dbt invocation: what the macros are told of the run, and of each table to be folded, by its snapshot's name."""
 
     run: Mapping[str, Any]
     tables: Mapping[str, Mapping[str, Any]]
@@ -54,7 +59,8 @@ class NightResult:
 
 def parse(project: Path, settings: Settings) -> None:
     """Have dbt parse a project folder, leaving its manifest in ``target``; raises ProjectError with what dbt said."""
-    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", *_folders(project, project / "target")]
+    folders = _folders(project, project / "target", settings.engine)
+    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", *folders]
     done = subprocess.run(command, cwd=project, env=_environment(settings), capture_output=True, text=True, check=False)  # noqa: S603 - own arguments
     if done.returncode != 0:
         raise ProjectError(
@@ -99,10 +105,26 @@ def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callab
 
 def _environment(settings: Settings) -> dict[str, str]:
     own = {"HISTORY_HOME": str(settings.home), "HISTORY_THREADS": str(settings.threads), "DO_NOT_TRACK": "1"}
+    if settings.engine == "snowflake":
+        own |= snowflake_environment(settings)
     return {name: value for name, value in os.environ.items() if name != RUN_VARIABLE} | own
 
 
-def _folders(project: Path, target: Path) -> list[str]:
+def snowflake_environment(settings: Settings) -> dict[str, str]:
+    """Return what profiles.yml and the macros read of the environment on Snowflake; secrets are hidden from its logs."""
+    own = {"HISTORY_DATABASE": settings.database, "HISTORY_CLONE_DATABASE": settings.clone_database}
+    if who := settings.snowflake:
+        plain = {name: str(getattr(who, name)) for name in ("account", "user", "role", "warehouse", "protocol")}
+        plain |= {"host": who.host or "", "port": str(who.port or _HTTPS)}
+        plain["authenticator"] = who.authenticator if who.token else ""  # by key when nothing is said
+        plain["private_key_path"] = str(who.private_key_path.expanduser()) if who.private_key_path else ""
+        own |= {f"SNOWFLAKE_{name.upper()}": value for name, value in plain.items()}
+        secret = {name: getattr(who, name) for name in ("private_key", "private_key_passphrase", "token")}
+        own |= {f"{_HIDDEN}SNOWFLAKE_{name.upper()}": value.get_secret_value() for name, value in secret.items() if value}
+    return own
+
+
+def _folders(project: Path, target: Path, engine: str) -> list[str]:
     return [
         "--project-dir",
         str(project),
@@ -110,6 +132,8 @@ def _folders(project: Path, target: Path) -> list[str]:
         str(project),
         "--target-path",
         str(target),
+        "--target",
+        engine,
         "--log-level-file",
         "none",
     ]
@@ -127,7 +151,7 @@ def _child(request: Path, answer: Path) -> None:
     target.mkdir()
     # Two runs may share a project, so each writes into a folder of its own, starting from the saved parse.
     shutil.copy2(project / "target" / "partial_parse.msgpack", target)
-    folders = _folders(project, target)
+    folders = _folders(project, target, asked["settings"]["engine"])
 
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest

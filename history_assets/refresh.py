@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 
 from history_assets import dbt_files, dbt_run
 from history_assets.dbt_files import DbtProject
-from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
+from history_assets.inventory import Inventory
 from history_assets.naming import table_name
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Applied, Warehouse
+from history_assets.warehouse.base import Warehouse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +32,12 @@ def refresh(settings: Settings, warehouse: Warehouse) -> Refreshed:
     keeps its history asset, so that late nights can be folded.
     """
     before = dbt_files.current(settings.home)
-    inventory = warehouse.inventory().merged(_remembered(warehouse.ledger()))
+    inventory = warehouse.inventory()
     if before:
         inventory = inventory.merged(before.inventory)
+    inventory = inventory.merged(warehouse.histories())
     inventory = Inventory(tuple(schema for schema in inventory.schemas if settings.selects(schema.name)))
-    rendered = dbt_files.render(inventory)
+    rendered = dbt_files.render(inventory, settings.engine)
     project = dbt_files.write(rendered, settings.home, lambda folder: dbt_run.parse(folder, settings))
     return Refreshed(project, inventory, before != project, rendered.refused, tuple(_ignored(settings, inventory)))
 
@@ -47,12 +48,3 @@ def _ignored(settings: Settings, inventory: Inventory) -> Iterator[str]:
         missing = [column for column in key if name not in tables or tables[name].column(column) is None]
         if missing:
             yield f"found HISTORY_KEYS naming {', '.join(missing)} of {name}, which is not there: ignored until corrected"
-
-
-def _remembered(ledger: list[Applied]) -> Inventory:
-    tables: dict[str, dict[str, Table]] = {}
-    for row in ledger:
-        columns = tuple(Column(column.name, column.type, position) for position, column in enumerate(row.columns, 1))
-        names = tuple(column.name for column in columns)
-        tables.setdefault(row.schema, {})[row.table] = Table(row.table, columns, names, KeySource.WHOLE_ROW)
-    return Inventory(tuple(Schema(name, tuple(found.values())) for name, found in sorted(tables.items())))

@@ -16,6 +16,7 @@ import pydantic_settings
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from history_assets.credentials import SnowflakeCredentials
 from history_assets.dates import Cutoff
 from history_assets.errors import SettingsError
 from history_assets.gates import Gate
@@ -25,12 +26,19 @@ RUN_VARIABLE = "HISTORY_RUN"
 """Carries a run's clones to the macros of a dbt process; set by this project, never by a person."""
 
 NOT_YET = {
-    "HISTORY_RAW_DATABASE": "it belongs to the Snowflake engine",
-    "HISTORY_CLONE_DATABASE": "it belongs to the Snowflake engine",
-    "HISTORY_DATABASE": "it belongs to the Snowflake engine",
     "HISTORY_CLONE_RETENTION_DAYS": "clones are kept until somebody deletes them",
 }
 """Settings of the design that are not built yet: refused with the reason, rather than accepted and ignored."""
+
+OF_ONE_ENGINE = {
+    "lock_timeout": "duckdb",
+    "raw_database": "snowflake",
+    "clone_database": "snowflake",
+    "database": "snowflake",
+    "clone_readers": "snowflake",
+    "transient_clones": "snowflake",
+}
+"""Settings that mean nothing to the other engine: refused there, for the same reason."""
 
 
 class Settings(BaseSettings):
@@ -38,7 +46,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    engine: Literal["duckdb"] = Field("duckdb", description="The warehouse: duckdb (embedded).")
+    engine: Literal["duckdb", "snowflake"] = Field("duckdb", description="The warehouse: duckdb (embedded), or snowflake.")
     home: Path = Field(Path(".history"), description="Folder of everything that is kept: raw, clones, history, generated dbt.")
     timezone: zoneinfo.ZoneInfo = Field(
         zoneinfo.ZoneInfo("UTC"), description="Zone in which a clone date begins, an IANA name such as Europe/Zurich."
@@ -63,9 +71,20 @@ class Settings(BaseSettings):
     lock_timeout: float = Field(
         60, gt=0, le=3600, description="Seconds to wait for a DuckDB file that another process is writing."
     )
+    raw_database: str = Field("RAW", min_length=1, description="Snowflake database that Fivetran loads into.")
+    clone_database: str = Field("CLONES", min_length=1, description="Snowflake database that clones are made in.")
+    database: str = Field("HISTORY", min_length=1, description="Snowflake database of the histories.")
+    clone_readers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Snowflake roles that are let into each new clone, comma-separated."
+    )
+    transient_clones: bool = Field(
+        True, description="Transient clones, without Fail-safe; false for sources that cannot be cloned to transient ones."
+    )
     webserver: str | None = Field(
         None, pattern=r"^[^:/]+:\d+$", description="host:port of the Dagster webserver that is told to reload after a refresh."
     )
+
+    snowflake: SnowflakeCredentials | None = Field(None, description="How to log in to Snowflake, from SNOWFLAKE_*.")
 
     @field_validator("cutoff", mode="before")
     @classmethod
@@ -84,7 +103,7 @@ class Settings(BaseSettings):
                 raise ValueError("no such time zone; expected an IANA name such as Europe/Zurich") from error
         return value
 
-    @field_validator("include", "exclude", "gates", mode="before")
+    @field_validator("include", "exclude", "gates", "clone_readers", mode="before")
     @classmethod
     def _patterns(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -100,16 +119,34 @@ class Settings(BaseSettings):
     @classmethod
     def from_env(cls) -> Self:
         """Return the settings of the environment; raises SettingsError naming each variable that is unknown or malformed."""
-        known = {PREFIX + name.upper() for name in cls.model_fields}
+        settings = cls.without_credentials()
+        if settings.engine != "snowflake":
+            return settings
+        return settings.model_copy(update={"snowflake": SnowflakeCredentials.from_env()})
+
+    @classmethod
+    def without_credentials(cls) -> Self:
+        """Return the settings of the environment, with no credentials, whatever the engine; otherwise as ``from_env``."""
+        known = {PREFIX + name.upper() for name in cls.model_fields if name != "snowflake"}
         given = {name for name in os.environ if name.startswith(PREFIX) and name != RUN_VARIABLE}
         if unknown := sorted(given - known):
             raise SettingsError("; ".join(_unknown(name, sorted(known)) for name in unknown))
         try:
-            return cls()
+            settings = cls()
         except ValidationError as error:
             raise SettingsError("; ".join(_malformed(detail) for detail in error.errors())) from None
         except pydantic_settings.SettingsError as error:
             raise SettingsError(f"found a value that is no JSON ({error}): expected what the README shows") from None
+        foreign = {name: engine for name, engine in OF_ONE_ENGINE.items() if engine != settings.engine}
+        if refused := sorted(foreign.keys() & settings.model_fields_set):
+            raise SettingsError(
+                "; ".join(
+                    f"found {PREFIX}{name.upper()}, which means nothing to HISTORY_ENGINE={settings.engine}: unset it, "
+                    f"or set HISTORY_ENGINE={foreign[name]}"
+                    for name in refused
+                )
+            )
+        return settings
 
     def cutoffs(self) -> Cutoff:
         """Return the rule that turns a clone date into its instant."""

@@ -116,7 +116,7 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
 def plan(warehouse: Warehouse, tables: Sequence[TableRef], date: dt.date) -> Plan:
     """Return what there is to fold for a date: the selected tables of schemas that have a clone, and why not the others."""
     schemas = sorted({schema for schema, _ in tables})
-    clones = {schema: clone for schema in schemas if (clone := warehouse.find_clone(schema, date))}
+    clones = {schema: clone for (schema, _), clone in warehouse.find_clones(schemas, [date]).items()}
     failures = {
         (schema, table): f"found no clone of {schema} for {date}: materialize clones/{encode(schema)} first"
         for schema, table in tables

@@ -35,9 +35,10 @@ def recent(warehouse: Warehouse, newest: dt.date, days: int) -> tuple[list[dt.da
     nights = collections.Counter((row.schema, row.date, row.status) for row in ledger)
     current = [schema.name for schema in warehouse.inventory().schemas]
     names = sorted({*current, *warehouse.clone_dates(), *(row.schema for row in ledger)})
+    clones = warehouse.find_clones(names, dates)
 
     def night(name: str, date: dt.date) -> Night:
-        clone = warehouse.find_clone(name, date)
+        clone = clones.get((name, date))
         cloned = clone.tables if clone else None
         return Night(cloned, nights[name, date, Status.APPLIED], nights[name, date, Status.QUARANTINED])
 

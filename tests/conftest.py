@@ -19,7 +19,7 @@ hypothesis_settings.load_profile("ci")
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith("HISTORY_") or name == "DAGSTER_HOME":
+        if name.startswith(("HISTORY_", "SNOWFLAKE_")) or name == "DAGSTER_HOME":
             monkeypatch.delenv(name)
 
 

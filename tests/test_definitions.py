@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from history_assets.definitions import build_definitions
 from history_assets.refresh import refresh
@@ -17,10 +18,13 @@ from tests.landing import Landing
 PACKAGE = Path(__file__).parent.parent / "history_assets"
 # fmt: off
 ORDER = [
-    "errors", "naming", "dates", "gates", "settings", "inventory", "warehouse.files", "warehouse.base",
-    "warehouse.duckdb_files", "warehouse.duckdb_history", "warehouse.duckdb", "warehouse", "fivetran", "fivetran.syncs",
-    "fivetran.log", "dbt_files", "dbt_run", "refresh", "partitions", "clones", "snapshots", "verification", "checks",
-    "automation", "history", "status", "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli",
+    "errors", "naming", "dates", "gates", "credentials", "settings", "inventory", "warehouse.files", "warehouse.base",
+    "warehouse.history_sql", "warehouse.duckdb_files", "warehouse.duckdb_history", "warehouse.duckdb",
+    "warehouse.snowflake_errors", "warehouse.snowflake_sql", "warehouse.snowflake_log", "warehouse.snowflake_session",
+    "warehouse.snowflake_history", "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake",
+    "warehouse", "fivetran", "fivetran.syncs", "fivetran.log", "dbt_files", "dbt_run", "refresh", "partitions", "clones",
+    "snapshots", "verification", "checks", "automation", "history", "status", "doctor", "definitions", "nights",
+    "sandbox_connectors", "sandbox", "serving", "demo", "cli",
 ]
 # fmt: on
 
@@ -72,7 +76,20 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     script = "import sys, history_assets, history_assets.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
 
-    assert {"dagster", "dbt", "duckdb", "pyarrow", "dagster_dbt", "pydantic_settings"} & set(loaded) == set()
+    assert {"dagster", "dbt", "duckdb", "snowflake.connector", "pyarrow", "dagster_dbt", "pydantic_settings"} & set(
+        loaded
+    ) == set()
+
+
+@pytest.mark.parametrize(("engine", "other"), [("duckdb", "snowflake.connector"), ("snowflake", "duckdb")])
+def test_nobody_pays_for_the_other_engine(engine: str, other: str) -> None:
+    script = (
+        "import sys; from history_assets.settings import Settings; from history_assets.warehouse import open_warehouse; "
+        f"open_warehouse(Settings(engine={engine!r})); print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+
+    assert other not in loaded
 
 
 def test_without_a_refresh_there_is_the_refresh_job_alone(settings: Settings, home: Path) -> None:

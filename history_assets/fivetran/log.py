@@ -14,6 +14,8 @@ from history_assets.warehouse.base import SyncEvent
 def syncs_of(schema: str, events: Iterable[SyncEvent]) -> list[Sync] | None:
     """Return the syncs of the connections that fill a schema, oldest first; nothing where the log knows of no such connection.
 
+    A warehouse may write a schema's name in other case than Fivetran does.
+
     A connection fills the schemas that its writes name, the schema of its own name (``schema`` or ``schema.table``), and, where
     neither settles it, those that its name is the longest prefix of (database connectors: ``prefix_schema``).
     """
@@ -29,11 +31,12 @@ def syncs_of(schema: str, events: Iterable[SyncEvent]) -> list[Sync] | None:
 
 
 def _names(schema: str, events: list[SyncEvent]) -> bool:
-    return events[0].name.split(".")[0] == schema or any(_written(event) == schema for event in events)
+    named = {events[0].name.split(".")[0], *(_written(event) for event in events)}
+    return schema.lower() in {name.lower() for name in named if name}
 
 
 def _by_prefix(schema: str, connections: list[list[SyncEvent]]) -> list[list[SyncEvent]]:
-    fitting = [each for each in connections if schema.startswith(each[0].name + "_")]
+    fitting = [each for each in connections if schema.lower().startswith(each[0].name.lower() + "_")]
     longest = max((len(each[0].name) for each in fitting), default=0)
     return [each for each in fitting if len(each[0].name) == longest]
 

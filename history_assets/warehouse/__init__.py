@@ -9,6 +9,11 @@ if TYPE_CHECKING:
 
 def open_warehouse(settings: "Settings") -> "Warehouse":
     """Return the warehouse of the configured engine; opens no connection."""
+    # Nobody pays for the engine of others.
+    if settings.engine == "snowflake":
+        from history_assets.warehouse.snowflake import SnowflakeWarehouse
+
+        return SnowflakeWarehouse(settings)
     from history_assets.warehouse.duckdb import DuckDBWarehouse
 
     return DuckDBWarehouse(settings)

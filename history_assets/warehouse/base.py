@@ -7,12 +7,12 @@ import abc
 import dataclasses
 import datetime as dt
 import enum
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from history_assets.errors import UsageError
-from history_assets.inventory import Inventory, Schema, is_fivetrans_own
+from history_assets.inventory import Column, Inventory, KeySource, Schema, Table, is_fivetrans_own
 from history_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,6 +98,15 @@ class Difference:
     examples: tuple[tuple[Any, ...], ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """Something that must be so for this project to work: whether it is, and what to do if it is not."""
+
+    what: str
+    ok: bool
+    remedy: str = ""
+
+
 class Warehouse(abc.ABC):
     """A warehouse with its raw, clone and history databases.
 
@@ -105,6 +114,9 @@ class Warehouse(abc.ABC):
     """
 
     enforces_keys: bool
+
+    reaches_back = False
+    """Whether a schema can be cloned as it was at an instant of the past, whatever was synced since."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -128,13 +140,19 @@ class Warehouse(abc.ABC):
     ) -> Clone:
         """Make a schema's clone of a date, complete or not at all, and return it.
 
-        A clone that exists is kept, unless ``replace``. ``settle`` is called when nothing can be written any more, just before
-        copying: it returns the instant to clone, nothing where the sync log knows nothing of the schema, or raises CloneError.
+        A clone that exists is kept, unless ``replace``. ``settle`` is called just before copying, where the engine cannot reach
+        back when nothing can be written any more: it returns the instant to clone, nothing where the sync log knows nothing of
+        the schema, or raises CloneError.
         """
 
     @abc.abstractmethod
     def find_clone(self, schema: str, date: dt.date) -> Clone | None:
         """Return a schema's clone of a date, or nothing."""
+
+    def find_clones(self, schemas: Collection[str], dates: Collection[dt.date]) -> dict[tuple[str, dt.date], Clone]:
+        """Return the clones that there are of some schemas and dates, by both."""
+        pairs = [(schema, date) for schema in schemas for date in dates]
+        return {pair: clone for pair in pairs if (clone := self.find_clone(*pair))}
 
     @abc.abstractmethod
     def read_clone(self, clone: Clone) -> Schema:
@@ -145,12 +163,19 @@ class Warehouse(abc.ABC):
         """Return the dates of every schema's clones, ascending."""
 
     @abc.abstractmethod
-    def sync_events(self) -> list[SyncEvent]:
-        """Return what the Fivetran Platform Connector logged, oldest first; nothing where it does not load into this raw."""
+    def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:
+        """Return what the Fivetran Platform Connector logged, oldest first; nothing where it does not load into this raw.
+
+        What was logged before ``since`` (aware) may be left out, as may all but the last of the writes into a schema.
+        """
 
     @abc.abstractmethod
     def await_history(self) -> None:
         """Wait until histories can be written; raises WarehouseError when another process keeps them to itself for too long."""
+
+    @abc.abstractmethod
+    def checks(self) -> Iterator[Check]:
+        """Look at all that must be there and allowed; ends at what makes the rest pointless, or raises HistoryError at it."""
 
     @abc.abstractmethod
     def ledger(
@@ -172,6 +197,15 @@ class Warehouse(abc.ABC):
     @abc.abstractmethod
     def differences(self, clone: Clone, applied: Sequence[Applied]) -> list[Difference]:
         """Compare the history as of each applied row's date with the clone it was folded from, as multisets of whole rows."""
+
+    def histories(self) -> Inventory:
+        """Return the tables that have a history, as far as is known of them without raw."""
+        tables: dict[str, dict[str, Table]] = {}
+        for row in self.ledger():
+            columns = tuple(Column(column.name, column.type, position) for position, column in enumerate(row.columns, 1))
+            names = tuple(column.name for column in columns)
+            tables.setdefault(row.schema, {})[row.table] = Table(row.table, columns, names, KeySource.WHOLE_ROW)
+        return Inventory(tuple(Schema(name, tuple(found.values())) for name, found in sorted(tables.items())))
 
     def is_source(self, schema: Schema) -> bool:
         """Say whether a raw schema is one to clone: filled by Fivetran, not Fivetran's own, and let in by the settings."""

@@ -11,12 +11,11 @@ is dbt's (``dbt_project/macros``); opening files (``duckdb_files``).
 import collections
 import contextlib
 import datetime as dt
-import json
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -25,14 +24,18 @@ from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_history
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, AppliedColumn, Clone, Difference, Status, SyncEvent, Warehouse
+from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Check, Clone, Difference, SyncEvent, Warehouse
 from history_assets.warehouse.duckdb_files import connect, has_table, naive, read_tables, utc
 from history_assets.warehouse.files import copy_file, sync_folder
+from history_assets.warehouse.history_sql import LEDGER_COLUMNS, applied_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _SUFFIX = ".duckdb"
+_GLANCE = 0.2
+"""Seconds that a check waits for a file."""
+
 _LOGS = ("fivetran_metadata", "fivetran_log")
 _CLONE_TABLE = f"{quote(LEDGER_SCHEMA)}.clone"
 _RESERVED = {"information_schema", "pg_catalog", "main", "temp", "system", LEDGER_SCHEMA}
@@ -117,12 +120,28 @@ class DuckDBWarehouse(Warehouse):
                 found[path.parent.name].append(dt.date.fromisoformat(path.name.removesuffix(_SUFFIX)))
         return dict(found)
 
-    def sync_events(self) -> list[SyncEvent]:
+    def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:  # noqa: ARG002 - a file costs the same
         return [event for log in _LOGS if (self.raw / f"{log}{_SUFFIX}").is_file() for event in self._events(log)]
 
     def await_history(self) -> None:
         with self._open(self.history, read_only=False):
             pass
+
+    def checks(self) -> Iterator[Check]:
+        home = self.settings.home
+        writable = os.access(home, os.W_OK)
+        yield Check(f"the folder {home}", writable, "set HISTORY_HOME to a folder that can be written")
+        for name in self.landing_schemas():
+            yield self._unlocked(self.raw / f"{name}{_SUFFIX}")
+        if self.history.is_file():
+            yield self._unlocked(self.history)
+
+    def _unlocked(self, path: Path) -> Check:
+        try:
+            with connect(path, read_only=False, timeout=_GLANCE):
+                return Check(f"the file {path}", True)
+        except WarehouseError as error:
+            return Check(f"the file {path}", False, str(error))
 
     def ledger(
         self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
@@ -133,13 +152,12 @@ class DuckDBWarehouse(Warehouse):
             if not has_table(connection, LEDGER_SCHEMA, "applied"):
                 return []
             rows = connection.execute(
-                "select schema_name, table_name, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, "
-                f"columns, key_columns, status, problem, time_zone, cutoff_time from {quote(LEDGER_SCHEMA)}.applied "
+                f"select {LEDGER_COLUMNS} from {quote(LEDGER_SCHEMA)}.applied "
                 "where ($1 is null or list_contains($1, schema_name)) and ($2 is null or clone_date = $2) "
                 "and ($3 is null or concat(schema_name, '.', table_name) = $3) order by 1, 2, 3",
                 [None if schemas is None else list(schemas), date, table],
             ).fetchall()
-        return [_applied(row) for row in rows]
+        return [applied_of(row) for row in rows]
 
     def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
         with self._open(self.history, read_only=True) as connection:
@@ -251,10 +269,3 @@ def _rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> Itera
 
 def _count(schema: Schema) -> str:
     return f"{len(schema.tables)} tables with {sum(len(table.columns) for table in schema.tables)} columns"
-
-
-def _applied(row: tuple[Any, ...]) -> Applied:
-    schema, table, date, clone_id, cutoff, quiet, rows, opened, closed, columns, key, status, problem, zone, time = row
-    typed = tuple(AppliedColumn(**column) for column in json.loads(columns))
-    known = (schema, table, date, clone_id, utc(cutoff), utc(quiet), rows, opened, closed, typed, tuple(json.loads(key)))
-    return Applied(*known, Status(status), problem, zone, time)

@@ -7,7 +7,7 @@ import pytest
 
 from history_assets.errors import SettingsError
 from history_assets.gates import Gate
-from history_assets.settings import NOT_YET, Settings
+from history_assets.settings import NOT_YET, OF_ONE_ENGINE, Settings
 
 
 def test_without_variables_there_are_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,8 +39,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
     settings = Settings.from_env()
 
-    assert settings.model_dump() == {
-        "engine": "duckdb",
+    given = {
         "home": Path("/data"),
         "timezone": settings.timezone,
         "cutoff": dt.time(4, 30),
@@ -54,14 +53,75 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "lock_timeout": 1.5,
         "webserver": "127.0.0.1:3000",
     }
+    assert settings.model_dump(include=set(given)) == given
     assert settings.timezone.key == "Europe/Zurich"
+
+
+LOGIN = {
+    "SNOWFLAKE_ACCOUNT": "myorg-account",
+    "SNOWFLAKE_USER": "LOADER",
+    "SNOWFLAKE_ROLE": "HISTORIAN",
+    "SNOWFLAKE_WAREHOUSE": "NIGHTLY",
+    "SNOWFLAKE_TOKEN": "secret",
+    "SNOWFLAKE_AUTHENTICATOR": "oauth",
+}
+
+
+def test_every_variable_of_snowflake_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    databases = {"HISTORY_RAW_DATABASE": "raw", "HISTORY_CLONE_DATABASE": "my clones", "HISTORY_DATABASE": "H"}
+    roles = {"HISTORY_CLONE_READERS": "ANALYST, data science", "HISTORY_TRANSIENT_CLONES": "false"}
+    for name, value in (LOGIN | databases | roles | {"HISTORY_ENGINE": "snowflake"}).items():
+        monkeypatch.setenv(name, value)
+
+    settings = Settings.from_env()
+
+    assert (settings.raw_database, settings.clone_database, settings.database) == ("raw", "my clones", "H")
+    assert (settings.clone_readers, settings.transient_clones) == (("ANALYST", "data science"), False)
+    assert settings.snowflake is not None
+    assert (settings.snowflake.account, settings.snowflake.role) == ("myorg-account", "HISTORIAN")
+    assert "secret" not in repr(settings)
+
+
+def test_snowflakes_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (LOGIN | {"HISTORY_ENGINE": "snowflake"}).items():
+        monkeypatch.setenv(name, value)
+
+    settings = Settings.from_env()
+
+    assert (settings.raw_database, settings.clone_database, settings.database) == ("RAW", "CLONES", "HISTORY")
+    assert (settings.clone_readers, settings.transient_clones) == ((), True)
+
+
+@pytest.mark.parametrize(("name", "owner"), sorted(OF_ONE_ENGINE.items()))
+def test_a_setting_of_the_other_engine_is_refused(name: str, owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = "snowflake" if owner == "duckdb" else "duckdb"
+    variable, value = f"HISTORY_{name.upper()}", {"lock_timeout": "5", "transient_clones": "true"}.get(name, "X")
+    for each, given in (LOGIN | {"HISTORY_ENGINE": other, variable: value}).items():
+        monkeypatch.setenv(each, given)
+
+    says = f"found {variable}, which means nothing to HISTORY_ENGINE={other}: unset it, or set HISTORY_ENGINE={owner}"
+    with pytest.raises(SettingsError, match=says):
+        Settings.from_env()
+
+
+def test_the_credentials_come_from_their_own_variables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HISTORY_SNOWFLAKE", "{}")
+
+    with pytest.raises(SettingsError, match="found the unknown setting HISTORY_SNOWFLAKE"):
+        Settings.from_env()
+
+
+def test_duckdb_wants_nothing_of_snowflake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNOWFLAKE_PASSWORD", "of another tool")
+
+    assert Settings.from_env().snowflake is None
 
 
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
         ("HISTORY_TIMZONE", "UTC", "did you mean HISTORY_TIMEZONE?"),
-        ("HISTORY_QQQQQQ", "x", "expected one of HISTORY_CUTOFF, "),
+        ("HISTORY_QQQQQQ", "x", "expected one of HISTORY_CLONE_DATABASE, "),
         ("HISTORY_ENGINE", "oracle", "found HISTORY_ENGINE='oracle'"),
         ("HISTORY_TIMEZONE", "Mars/Olympus", "found HISTORY_TIMEZONE='Mars/Olympus': no such time zone"),
         ("HISTORY_TIMEZONE", "../etc", "no such time zone"),

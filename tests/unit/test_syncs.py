@@ -8,7 +8,7 @@ import pytest
 
 from history_assets.errors import CloneError
 from history_assets.fivetran.log import syncs_of
-from history_assets.fivetran.syncs import Sync, quiet_now
+from history_assets.fivetran.syncs import Sync, quiet_before, quiet_now
 from history_assets.warehouse.base import SyncEvent
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "fivetran"
@@ -51,6 +51,46 @@ def test_the_cutoff_is_quiet_after_a_success_with_nothing_since(syncs: list[Sync
 def test_else_it_says_why_it_cannot(syncs: list[Sync], because: str) -> None:
     with pytest.raises(CloneError, match=rf"cannot clone s as it was at 2026-11-22 00:00 UTC, because .*{because}"):
         quiet_now("s", syncs, CUTOFF)
+
+
+@pytest.mark.parametrize(
+    ("syncs", "quiet"),
+    [
+        ([], 0),
+        ([sync(-60, -50)], 0),
+        ([sync(0, 5)], 0),
+        ([sync(-60, 0)], 0),
+        ([sync(3, None)], 0),
+        ([sync(-60, -50), sync(-10, 1)], -50),
+        ([sync(-60, -50), sync(-10, None)], -50),
+        ([sync(-60, -50), sync(-10, -5, succeeded=False)], -50),
+        ([sync(-60, -50), sync(-40, -30), sync(-10, 1)], -30),
+        # Another connection's sync ran at the end of the last, so that the one before it is the quiet one.
+        ([sync(-60, -50), sync(-40, -30), sync(-10, 1), sync(-35, -25, connection="other")], -25),
+        ([sync(-60, -50), sync(-40, -30), sync(-35, 2, connection="other")], -50),
+        ([sync(-60, -50), sync(-70, -65, succeeded=False, connection="other"), sync(-20, -15, connection="other")], 0),
+        ([sync(-90, -80), sync(-70, -65, succeeded=False, connection="other"), sync(-20, 5)], -80),
+    ],
+)
+def test_where_the_past_can_be_reached_the_last_whole_state_is_quiet(syncs: list[Sync], quiet: int) -> None:
+    assert quiet_before("s", syncs, CUTOFF) == at(quiet)
+
+
+@pytest.mark.parametrize(
+    ("syncs", "because"),
+    [([sync(-10, None)], "ran at that time"), ([sync(-60, -50, succeeded=False)], "the last before, failed")],
+)
+def test_where_nothing_was_ever_whole_it_says_so(syncs: list[Sync], because: str) -> None:
+    with pytest.raises(CloneError, match=rf"because .*{because}, and there was no instant before.*clone a later date"):
+        quiet_before("s", syncs, CUTOFF)
+
+
+def test_a_connection_is_known_in_any_case() -> None:
+    """Fivetran writes SALESFORCE on Snowflake for a connection named salesforce."""
+    started = [SyncEvent("id", "salesforce", at(-5), "sync_start", None, None)]
+
+    assert syncs_of("SALESFORCE", started) == [Sync("salesforce", at(-5), None, succeeded=False)]
+    assert syncs_of("PG_PUBLIC", [SyncEvent("id", "pg", at(-5), "sync_start", None, None)]) is not None
 
 
 def event(minutes: int, name: str, data: str | None = None, connection: str = "id", known_as: str = "s") -> SyncEvent:

@@ -64,7 +64,7 @@
 
 {#- What a statement costs can be traced to the table and night that it was for. -#}
 {% macro snowflake__begin_table(relation, run) %}
-  {% set query_tag = 'history_assets:snapshot:' ~ relation.schema ~ '.' ~ relation.identifier ~ ':' ~ run.date %}
+  {% set query_tag = 'history_assets:fold:' ~ relation.schema ~ '.' ~ relation.identifier ~ ':' ~ run.date %}
   {% do send(['alter session set query_tag = ' ~ text(query_tag[:2000])]) %}
 {% endmacro %}
 
@@ -78,7 +78,7 @@
 
 {% macro snowflake__clone_of(relation, run) %}
   {% do return(api.Relation.create(
-      database=run['clone_database'], schema=run['schemas'][relation.schema]['location'], identifier=relation.identifier)) %}
+      database=env_var('HISTORY_CLONE_DATABASE'), schema=run['schemas'][relation.schema]['location'], identifier=relation.identifier)) %}
 {% endmacro %}
 
 {% macro snowflake__history_columns(relation) %}

@@ -1,0 +1,23 @@
+"""Looking over an installation: what must be there and allowed, each with its remedy.
+
+Belongs here: in which order it is looked at, and where it ends. Does not belong here: the checks, which are the engines'
+(``Warehouse.checks``), or printing.
+"""
+
+from collections.abc import Callable, Iterator
+
+from history_assets.errors import HistoryError
+from history_assets.settings import Settings
+from history_assets.warehouse.base import Check, Warehouse
+
+
+def examine(read_settings: Callable[[], Settings], open_warehouse: Callable[[Settings], Warehouse]) -> Iterator[Check]:
+    """Check settings, then all that the engine needs; ends at what makes the rest pointless."""
+    doing = "the settings"
+    try:
+        settings = read_settings()
+        yield Check(f"the settings, for {settings.engine}", True)
+        doing = "the warehouse"
+        yield from open_warehouse(settings).checks()
+    except HistoryError as error:
+        yield Check(doing, False, str(error))

@@ -1,0 +1,83 @@
+"""The Platform Connector's log on Snowflake: what it names its tables, and the query that reads them.
+
+Belongs here: pure functions. Does not belong here: what the events mean (``fivetran/log``).
+"""
+
+import dataclasses
+import datetime as dt
+import json
+
+from history_assets.errors import WarehouseError
+from history_assets.inventory import Schema
+from history_assets.naming import quote
+from history_assets.warehouse.base import SyncEvent
+from history_assets.warehouse.history_sql import Statement
+from history_assets.warehouse.snowflake_sql import path
+
+
+@dataclasses.dataclass(frozen=True)
+class LogNames:
+    """How a Platform Connector's log names what is read of it; ``sync`` is missing from the oldest."""
+
+    log: str
+    connection: str
+    time: str
+    event: str
+    data: str
+    log_connection: str
+    connection_id: str
+    connection_name: str
+    sync: str | None
+
+
+def select_events(database: str, schema: str, names: LogNames, since: dt.datetime) -> Statement:
+    """Read the starts and ends of syncs since an aware instant, and which schemas, as ``data``, each connection has written."""
+    log, connection = path(database, schema, names.log), path(database, schema, names.connection)
+    joined = f"from {log} l join {connection} c on c.{quote(names.connection_id)} = l.{quote(names.log_connection)} "
+    sync = f"l.{quote(names.sync)}" if names.sync else "null"
+    time, event, data = (f"l.{quote(name)}" for name in (names.time, names.event, names.data))
+    who = (
+        f"l.{quote(names.log_connection)} as connection_id, c.{quote(names.connection_name)} as connection_name, "
+        f"cast({time} as timestamp_tz) as moment"
+    )
+    recent = f"{time} >= cast(? as timestamp_tz)"
+    # Writes outnumber syncs by far, and only the names of their schemas matter.
+    text = (
+        f"select {who}, {event} as event, {sync} as sync_id, {data} as data {joined}"
+        f"where {event} in ('sync_start', 'sync_end') and {recent} "
+        "union all select connection_id, connection_name, max(moment), 'records_modified', null, written from ("
+        f"select {who}, cast(get_path(try_parse_json({data}), 'schema') as varchar) as written {joined}"
+        f"where {event} = 'records_modified' and {recent}) as writes "
+        "group by connection_id, connection_name, written order by 3"
+    )
+    moment = f"{since.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f} +00:00"
+    return Statement(text, (moment, moment), compute=True)
+
+
+def names_in(schema: Schema) -> LogNames | None:
+    """Return the names of a log, or nothing where the schema holds none."""
+    tables = {table.name.lower(): table for table in schema.tables}
+    # Accounts from before 2023 say connector where newer ones say connection.
+    word = "connection" if "connection" in tables else "connector"
+    if "log" not in tables or word not in tables:
+        return None
+    log, connection = tables["log"], tables[word]
+    named = {
+        "time": log.column("time_stamp"),
+        "event": log.column("message_event"),
+        "data": log.column("message_data"),
+        "log_connection": log.column(f"{word}_id") or log.column("connector_id"),
+        "connection_id": connection.column(f"{word}_id"),
+        "connection_name": connection.column(f"{word}_name"),
+    }
+    sync = log.column("sync_id")
+    if missing := [name for name, column in named.items() if column is None]:
+        raise WarehouseError(f"found a log of Fivetran in {schema.name} without {', '.join(missing)}: exclude it from raw")
+    known = {name: column.name for name, column in named.items() if column}
+    return LogNames(log=log.name, connection=connection.name, sync=sync.name if sync else None, **known)
+
+
+def event(connection: str, name: str, at: dt.datetime, event: str, sync: str | None, data: str | None) -> SyncEvent:
+    """Return an event, given as ``select_events`` reads it."""
+    written = json.dumps({"schema": data}) if event == "records_modified" else data
+    return SyncEvent(connection, name, at.astimezone(dt.UTC), event, sync, written)

@@ -1,0 +1,1 @@
+"""Questions to a real account, asked by a person: ``python -m probes.snowflake``."""

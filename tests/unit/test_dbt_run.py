@@ -1,0 +1,84 @@
+"""How dbt is run: which target, with which environment; and that nothing secret is written anywhere."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from history_assets import dbt_files, dbt_run
+from history_assets.credentials import SnowflakeCredentials
+from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
+from history_assets.settings import Settings
+
+WHO = {"account": "myorg-account", "user": "LOADER", "role": "HISTORIAN", "warehouse": "NIGHTLY"}
+PEM = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
+PROFILES = Path(__file__).parents[2] / "dbt_project" / "profiles.yml"
+INVENTORY = Inventory((Schema("CRM", (Table("ACCOUNT", (Column("ID", "NUMBER(38,0)", 1),), ("ID",), KeySource.DECLARED),)),))
+
+
+def snowflake(make_settings: Callable[..., Settings], **credentials: object) -> Settings:
+    return make_settings(engine="snowflake", database="H", snowflake=SnowflakeCredentials(**WHO, **credentials))  # type: ignore[arg-type]
+
+
+def test_dbt_is_told_of_a_key_by_path(make_settings: Callable[..., Settings]) -> None:
+    assert dbt_run.snowflake_environment(snowflake(make_settings, private_key_path=Path("/keys/k.p8"))) == {
+        "HISTORY_DATABASE": "H",
+        "HISTORY_CLONE_DATABASE": "CLONES",
+        "SNOWFLAKE_ACCOUNT": "myorg-account",
+        "SNOWFLAKE_USER": "LOADER",
+        "SNOWFLAKE_ROLE": "HISTORIAN",
+        "SNOWFLAKE_WAREHOUSE": "NIGHTLY",
+        "SNOWFLAKE_PROTOCOL": "https",
+        "SNOWFLAKE_HOST": "",
+        "SNOWFLAKE_PORT": "443",
+        "SNOWFLAKE_AUTHENTICATOR": "",
+        "SNOWFLAKE_PRIVATE_KEY_PATH": "/keys/k.p8",
+    }
+
+
+def test_secrets_go_by_names_that_dbt_hides(make_settings: Callable[..., Settings]) -> None:
+    by_key = dbt_run.snowflake_environment(snowflake(make_settings, private_key=PEM, private_key_passphrase="x"))
+    by_token = dbt_run.snowflake_environment(snowflake(make_settings, token="t", authenticator="oauth", host="h", port=8080))
+
+    assert by_key["DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY"] == PEM
+    assert by_key["DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"] == "x"
+    assert by_token["DBT_ENV_SECRET_SNOWFLAKE_TOKEN"] == "t"
+    assert (by_token["SNOWFLAKE_AUTHENTICATOR"], by_token["SNOWFLAKE_HOST"], by_token["SNOWFLAKE_PORT"]) == (
+        "oauth",
+        "h",
+        "8080",
+    )
+
+
+def test_the_profile_holds_references_alone() -> None:
+    target = yaml.safe_load(PROFILES.read_text())["history_assets"]["outputs"]["snowflake"]
+    plain = {name: value for name, value in target.items() if "env_var(" not in str(value)}
+
+    assert plain == {
+        "type": "snowflake",
+        "schema": "_history_assets",
+        "query_tag": "history_assets:fold::",
+        "client_session_keep_alive": False,
+        "reuse_connections": True,
+    }
+    secret = {"private_key", "private_key_passphrase", "token"}
+    assert {name for name, value in target.items() if "DBT_ENV_SECRET_" in str(value)} == secret
+    assert "password" not in target
+
+
+def test_a_parsed_project_holds_no_secret(make_settings: Callable[..., Settings], home: Path) -> None:
+    settings = snowflake(make_settings, private_key=PEM, private_key_passphrase="xyzzy-passphrase")
+    rendered = dbt_files.render(INVENTORY, settings.engine)
+
+    project = dbt_files.write(rendered, home, lambda folder: dbt_run.parse(folder, settings))
+
+    assert '"adapter_type": "snowflake"' in project.manifest.read_text().replace('":"', '": "')
+    for path in home.rglob("*"):
+        if path.is_file():
+            assert not any(secret in path.read_bytes() for secret in (b"c2VjcmV0", b"xyzzy-passphrase")), path
+
+
+def test_a_project_names_the_adapter_in_use() -> None:
+    assert "dbt-snowflake" in dbt_files.render(INVENTORY, "snowflake").files["versions.json"]
+    assert "dbt-duckdb" in dbt_files.render(INVENTORY).files["versions.json"]
+    assert dbt_files.render(INVENTORY, "snowflake").hash != dbt_files.render(INVENTORY).hash

@@ -1,0 +1,131 @@
+"""What a command costs on Snowflake: how many statements of which kind, and which of them need a warehouse."""
+
+import collections
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from history_assets import dbt_files, dbt_run
+from history_assets.credentials import SnowflakeCredentials
+from history_assets.definitions import build_definitions
+from history_assets.partitions import PARTITIONS
+from history_assets.refresh import refresh
+from history_assets.settings import Settings
+from history_assets.snapshots import plan
+from history_assets.warehouse.snowflake import SnowflakeWarehouse
+from tests.warehouse.recording import RecordingSessions, table
+
+DATE = dt.date(2026, 11, 22)
+NOON = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
+SCHEMAS = ["CRM", "SHOP", "ZENDESK"]
+
+
+@pytest.fixture
+def sessions() -> RecordingSessions:
+    return RecordingSessions({name: [table("A", "ID"), table("B", "ID")] for name in SCHEMAS})
+
+
+@pytest.fixture
+def warehouse(make_settings: Callable[..., Settings], sessions: RecordingSessions) -> SnowflakeWarehouse:
+    who = SnowflakeCredentials(account="a", user="u", role="HISTORIAN", warehouse="w", token="t", authenticator="oauth")
+    return SnowflakeWarehouse(make_settings(engine="snowflake", snowflake=who), sessions)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def definitions(warehouse: SnowflakeWarehouse, sessions: RecordingSessions) -> dg.Definitions:
+    refresh(warehouse.settings, warehouse)
+    definitions = build_definitions(warehouse.settings, warehouse=warehouse, now=lambda: NOON)
+    sessions.sent.clear()
+    return definitions
+
+
+def counted(sessions: RecordingSessions) -> dict[str, int]:
+    words = (statement.text.split(" IN ")[0].split(' "')[0] for statement in sessions.sent)
+    return dict(collections.Counter(words))
+
+
+def test_a_refresh_needs_no_warehouse(
+    warehouse: SnowflakeWarehouse, sessions: RecordingSessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables that only have a history are found by SHOW; the ledger says more, but not for nothing."""
+    monkeypatch.setattr(dbt_run, "parse", lambda folder, settings: (folder / "target").mkdir())
+    sessions.databases["HISTORY"] = {
+        "GONE": {"comment": "", "tables": [table("OLD", "ID")]},
+        "_history_assets": {"comment": "", "tables": [table("applied")]},
+    }
+
+    found = refresh(warehouse.settings, warehouse).inventory
+
+    assert {(schema, each.name) for schema, each in found.tables()} == {
+        ("GONE", "OLD"),
+        *((schema, name) for schema in SCHEMAS for name in ("A", "B")),
+    }
+    assert counted(sessions) == {"SHOW TERSE SCHEMAS": 1, "SHOW TABLES": 4, "SHOW COLUMNS": 3, "SHOW PRIMARY KEYS": 3}
+
+
+def test_a_nights_clones_are_one_statement_per_schema_and_a_constant_number_of_show(
+    definitions: dg.Definitions, sessions: RecordingSessions
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(PARTITIONS, [str(DATE)])
+        job = definitions.resolve_job_def("clones")
+        result = job.execute_in_process(instance=instance, partition_key=str(DATE))
+
+        assert result.success
+        assert counted(sessions) == {
+            "SHOW TERSE SCHEMAS": 1,  # whether there is a log of Fivetran's
+            "SHOW SCHEMAS": 3,
+            "SHOW TABLES": 6,
+            "CREATE TRANSIENT SCHEMA": 3,
+            "ALTER SCHEMA": 6,
+        }
+        assert not any(statement.compute for statement in sessions.sent)
+
+        sessions.sent.clear()
+        assert job.execute_in_process(instance=instance, partition_key=str(DATE)).success
+        assert counted(sessions) == {"SHOW SCHEMAS": 3}
+
+
+def test_sensors_and_schedules_ask_snowflake_nothing(
+    definitions: dg.Definitions, sessions: RecordingSessions, tmp_path: Path
+) -> None:
+    """They decide by what Dagster has recorded; the run decides by the ledger."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        instance.add_dynamic_partitions(PARTITIONS, [str(DATE)])
+        result = definitions.resolve_job_def("clones").execute_in_process(instance=instance, partition_key=str(DATE))
+        sessions.sent.clear()
+
+        schedule = definitions.resolve_schedule_def("nightly")
+        tick = schedule(dg.build_schedule_context(instance, scheduled_execution_time=NOON))
+        (event,) = [event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_SUCCESS]
+        context = dg.build_run_status_sensor_context("fold_after_success", event, instance, result.dagster_run)
+        asked = list(definitions.resolve_sensor_def("fold_after_success")(context))  # type: ignore[call-overload]
+
+    assert isinstance(tick, dg.RunRequest)
+    assert tick.partition_key == str(DATE)
+    assert [len(request.asset_selection) for request in asked] == [6]
+    assert sessions.sent == []
+
+
+def test_loading_definitions_asks_snowflake_nothing(warehouse: SnowflakeWarehouse, sessions: RecordingSessions) -> None:
+    refresh(warehouse.settings, warehouse)
+    sessions.sent.clear()
+
+    build_definitions(warehouse.settings, warehouse=warehouse)
+
+    assert sessions.sent == []
+    assert dbt_files.current(warehouse.settings.home) is not None
+
+
+def test_a_fold_finds_all_of_a_dates_clones_at_once(warehouse: SnowflakeWarehouse, sessions: RecordingSessions) -> None:
+    for schema in SCHEMAS:
+        warehouse.clone(schema, DATE, lambda: None)
+    sessions.sent.clear()
+
+    found = plan(warehouse, [(schema, name) for schema in SCHEMAS for name in ("A", "B")], DATE)
+
+    assert len(found.tables) == 6
+    assert sessions.texts == ["SHOW SCHEMAS LIKE '%__20261122' IN DATABASE \"CLONES\" LIMIT 10000"]
