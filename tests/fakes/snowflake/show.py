@@ -180,13 +180,21 @@ def _databases(session: "Session", scope: Scope) -> Rows:
     ]
 
 
-def _objects(session: "Session", scope: Scope, tables: bool = True, views: bool = True) -> Rows:
+def _tables(session: "Session", scope: Scope) -> Rows:
+    """Unlike SHOW OBJECTS, tells transient tables by their kind."""
+    rows = [row for row in _objects(session, scope) if row["kind"] == "TABLE"]
+    return [row | {"kind": "TRANSIENT" if row["transient"] else "TABLE"} for row in rows]
+
+
+def _views(session: "Session", scope: Scope) -> Rows:
+    return [row for row in _objects(session, scope) if row["kind"] == "VIEW"]
+
+
+def _objects(session: "Session", scope: Scope) -> Rows:
     found = []
     for schema in _schemas_in(session, scope):
         counts = row_counts(session, schema)
         for table in session.emulator.catalog.visible(session.role, schema):
-            if not (tables if table.kind == "TABLE" else views):
-                continue
             flags: dict[str, Any] = {flag: "Y" if flag in table.flags else "N" for flag in _FLAGS}
             found.append(
                 flags
@@ -195,7 +203,8 @@ def _objects(session: "Session", scope: Scope, tables: bool = True, views: bool 
                     "name": table.name,
                     "database_name": schema.database,
                     "schema_name": schema.name,
-                    "kind": "TRANSIENT" if table.transient and table.kind == "TABLE" else table.kind,
+                    "kind": table.kind,
+                    "transient": table.transient,
                     "comment": table.comment,
                     "cluster_by": "",
                     "rows": counts.get(table.name),
@@ -396,8 +405,8 @@ def describe(session: "Session", words: Words) -> Result:
 _LISTS: dict[str, Callable[["Session", Scope], Rows]] = {
     "SCHEMAS": _schemas,
     "DATABASES": _databases,
-    "TABLES": lambda session, scope: _objects(session, scope, views=False),
-    "VIEWS": lambda session, scope: _objects(session, scope, tables=False),
+    "TABLES": _tables,
+    "VIEWS": _views,
     "OBJECTS": _objects,
     "COLUMNS": _columns,
     "PRIMARY KEYS": _primary_keys,

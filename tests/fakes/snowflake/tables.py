@@ -181,8 +181,8 @@ def _drop(session: "Session", tree: exp.Drop) -> Result:
         raise unsupported(tree.sql(dialect="snowflake"))
     name = _name(session, tree.args["tables"][0])
     if name in session.temporary:
-        del session.temporary[name]
-        session.connection.execute(f"drop table {_dotted(translate.temporary_place(*name))}")
+        kind = session.temporary.pop(name).kind
+        session.connection.execute(f"drop {kind} {_dotted(translate.temporary_place(*name))}")
         return status(f"{name[2]} successfully dropped.")
     try:
         table = session.emulator.catalog.table(session.role, *name)
