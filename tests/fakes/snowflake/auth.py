@@ -51,7 +51,10 @@ def _by_token(users: dict[str, User], token: str, held: str, code: str, message:
 
 def _by_key(users: dict[str, User], token: str) -> User:
     """Check a JWT's signature against the public keys of the user that it names, and the fingerprint that it names them by."""
-    claims = jwt.decode(token, options={"verify_signature": False})
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        raise SnowflakeError("394306", _REFUSED, "JWT token is invalid.") from None
     user = users.get(str(claims.get("sub", "")).rsplit(".", 1)[-1])
     for key in user.keys if user else []:
         try:

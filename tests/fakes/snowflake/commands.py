@@ -274,6 +274,7 @@ def _commit(session: "Session", words: Words) -> Result:
 def _rollback(session: "Session", words: Words) -> Result:
     if session.in_transaction:
         session.in_transaction = False
+        session.journal.clear()
         session.connection.execute("rollback")
     return status(DONE)
 
@@ -310,17 +311,33 @@ def _grants(session: "Session", words: Words, preposition: str) -> list[Grant]:
         else:
             phrase = f"{phrase} {words.next().upper()}".strip()
     privileges.append(phrase)
-    kind = f"{words.one_of('FUTURE', 'ALL')} {words.next().upper()}".strip()
-    name = "ACCOUNT" if kind == "ACCOUNT" else ""
-    if kind.startswith(("FUTURE", "ALL")):
+    many = words.one_of("FUTURE", "ALL")
+    kind = words.next().upper()
+    objects = [(f"{many} {kind}".strip(), kind if kind == "ACCOUNT" else "")]
+    if many:
         words.expect("IN")
         words.one_of("SCHEMA", "DATABASE")
-    if not name:
-        name = names.shown(*words.name())
+    if kind != "ACCOUNT":
+        name = words.name()
+        objects = _existing(session, kind, name) if many == "ALL" else [(objects[0][0], names.shown(*name))]
     words.expect(preposition)
     words.accept("ROLE")
     role = words.name()[-1]
-    return [Grant(privilege, kind, name, role, at) for privilege in privileges]
+    return [Grant(privilege, kind, name, role, at) for privilege in privileges for kind, name in objects]
+
+
+def _existing(session: "Session", kinds: str, name: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return what ON ALL TABLES IN SCHEMA and the like mean at the time: kinds and names."""
+    held = session.emulator.catalog.database(name[0]).schemas.values()
+    schemas = [schema for schema in held if len(name) == 1 or schema.name == name[1]]
+    if kinds == "SCHEMAS":
+        return [("SCHEMA", schema.shown) for schema in schemas]
+    return [
+        (table.kind, names.shown(schema.database, schema.name, table.name))
+        for schema in schemas
+        for table in schema.tables.values()
+        if f"{table.kind}S" == kinds
+    ]
 
 
 def _create_role(session: "Session", words: Words) -> Result:

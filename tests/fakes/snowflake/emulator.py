@@ -44,6 +44,8 @@ class Emulator:
         """How many records a SHOW command gives at most."""
         self.delay = delay
         """Seconds that each statement takes at least."""
+        self.lock_timeout = 5.0
+        """Seconds that a statement waits for what another transaction has not committed."""
         self.log: list[Statement] = []
         self.catalog = Catalog()
         self.catalog.roles.append("TESTER_ROLE")

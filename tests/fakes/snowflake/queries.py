@@ -24,11 +24,11 @@ def run(session: "Session", tree: exp.Expr) -> Result:
     table.altered = session.emulator.now
     if isinstance(tree, exp.Insert) and tree.args.get("overwrite"):
         tree.set("overwrite", False)
-        session.connection.execute(f"delete from {'.'.join(map(names.quote, place))}")
-    sql = translate.to_duckdb(tree, session.context())
+        session.write(f"delete from {'.'.join(map(names.quote, place))}")
     if isinstance(tree, exp.Merge):
-        return _merge(session, tree, sql)
-    (affected,) = session.connection.execute(sql).fetchone() or (0,)
+        return _merge(session, tree)
+    sql = translate.to_duckdb(tree, session.context())
+    affected = session.write(sql)[0][0]
     if isinstance(tree, exp.Insert):
         return results.counts(results.INSERT, inserted=affected)
     if isinstance(tree, exp.Update):
@@ -46,18 +46,31 @@ def _select(session: "Session", tree: exp.Expr) -> Result:
     return Result(columns, statement_type=results.SELECT, table=cursor.to_arrow_table())
 
 
-def _merge(session: "Session", tree: exp.Expr, sql: str) -> Result:
+def _merge(session: "Session", tree: exp.Merge) -> Result:
     """MERGE is DuckDB's own, but that a row of the target may be met by one row of the source only.
 
     https://docs.snowflake.com/en/sql-reference/sql/merge#duplicate-join-behavior
     """
-    rows = session.connection.execute(f"{sql} returning merge_action").fetchall()
-    actions = [action for (action,) in rows]
-    kinds = {type(when.args["then"]).__name__: when for when in tree.args["whens"].expressions}
+    whens = tree.args["whens"].expressions
+    changing = [when for when in whens if when.args.get("matched")]
+    if changing:
+        target = tree.this.copy()
+        if not target.args.get("alias"):
+            target.set("alias", exp.TableAlias(this=target.this.copy()))
+        row = exp.column("ROWID", target.args["alias"].this.copy())
+        met = exp.select("1").from_(target).join(tree.args["using"].copy(), on=tree.args["on"].copy())
+        if all(when.args.get("condition") for when in changing):
+            met = met.where(exp.or_(*(when.args["condition"].copy() for when in changing)))
+        met = met.group_by(row).having("count(*) > 1").limit(1)
+        if session.connection.execute(translate.to_duckdb(met, session.context())).fetchall():
+            raise SnowflakeError("100090", "42P18", "Duplicate row detected during DML action")
+    kinds = {type(when.args["then"]).__name__ for when in whens}
+    sql = translate.to_duckdb(tree, session.context())
+    actions = [action for (action,) in session.write(f"{sql} returning merge_action")]
     numbers = {"inserted": actions.count("INSERT")} if "Insert" in kinds else {}
     if "Update" in kinds:
         numbers["updated"] = actions.count("UPDATE")
-    if kinds.keys() - {"Insert", "Update"}:
+    if kinds - {"Insert", "Update"}:
         numbers["deleted"] = actions.count("DELETE")
     return results.counts(results.MERGE, **numbers)
 
@@ -87,10 +100,12 @@ def error_of(error: duckdb.Error) -> SnowflakeError:
     message = re.sub(r"#[0-9a-f]+\b", "", str(error)).split("\n\nLINE")[0].strip()
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
         if found := re.search(
-            r'column "?([^"]+?)"? not found|does not have a column with name "([^"]+)"', message, re.IGNORECASE
+            r'column "?([^"]+?)"? not found|does not have a column with name "([^"]+)"|column "([^"]+)" was not found',
+            message,
+            re.IGNORECASE,
         ):
             return compilation_error(
-                "000904", "42000", f"error line 1 at position 0\ninvalid identifier '{found[1] or found[2]}'"
+                "000904", "42000", f"error line 1 at position 0\ninvalid identifier '{found[1] or found[2] or found[3]}'"
             )
         if found := re.search(r"Function with name (\S+) does not exist", message, re.IGNORECASE):
             return compilation_error("002140", "42601", f"Unknown function {found[1].upper()}")

@@ -8,6 +8,7 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -105,7 +106,9 @@ def _encoded(array: pa.Array, kind: Type) -> pa.Array:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     if pa.types.is_nested(array.type):
-        return pa.array([None if value is None else json.dumps(value, default=str) for value in array.to_pylist()], pa.string())
+        return pa.array(
+            [None if value is None else json.dumps(value, default=_plain) for value in array.to_pylist()], pa.string()
+        )
     if kind.name == "NUMBER":
         return _number(array, kind)
     if kind.name.startswith("TIMESTAMP"):
@@ -116,6 +119,12 @@ def _encoded(array: pa.Array, kind: Type) -> pa.Array:
         kind.name, pa.string()
     )
     return array.cast(target)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
 
 
 def _number(array: pa.Array, kind: Type) -> pa.Array:

@@ -142,11 +142,9 @@ class _Handler(BaseHTTPRequestHandler):
         session = self.server.sessions.get(self._token())
         if session is None:
             raise SnowflakeError("390104", "08001", "Session token not found in the request data.")
-        for name, value in (content.get("parameters") or {}).items():
-            if name == "QUERY_TAG":
-                session.parameters[name] = str(value)
+        tag = (content.get("parameters") or {}).get("QUERY_TAG")
         session.last_query = str(uuid.uuid4())
-        result = session.execute(bound(content["sqlText"], content.get("bindings") or {}))
+        result = session.execute(bound(content["sqlText"], content.get("bindings") or {}), tag)
         return result.as_json() | {
             "parameters": _parameters(),
             "queryId": session.last_query,

@@ -4,7 +4,7 @@ import itertools
 import re
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import sqlglot
@@ -41,17 +41,19 @@ class Session:
     schema: str | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     in_transaction: bool = False
+    journal: list[str] = field(default_factory=list)
+    """What the open transaction wrote, to be written again where a failed statement makes DuckDB give the transaction up."""
     temporary: dict[tuple[str, str, str], Table] = field(default_factory=dict)
     number: int = field(default_factory=lambda: next(_numbers))
     last_query: str | None = None
 
-    def execute(self, sql: str) -> Result:
-        """Run one statement and log it."""
+    def execute(self, sql: str, tag: str | None = None) -> Result:
+        """Run one statement and log it; the tag, where given, is the statement's own."""
         words = Words(sql)
         entry = log.Statement(
             text=sql,
             kind=_kind(sql),
-            tag=self.parameters.get("QUERY_TAG", ""),
+            tag=self.parameters.get("QUERY_TAG", "") if tag is None else tag,
             session=self.number,
             user=self.user,
             role=self.role,
@@ -61,15 +63,41 @@ class Session:
         time.sleep(self.emulator.delay)
         try:
             self.emulator.raise_injected(entry)
-            with self.emulator.lock:
-                return self._run(sql, words, entry)
+            return self._run_when_free(sql, words, entry)
         except SnowflakeError as error:
             entry.error = error.code
             raise
-        except duckdb.Error as error:
-            translated = queries.error_of(error)
-            entry.error = translated.code
-            raise translated from error
+
+    def _run_when_free(self, sql: str, words: Words, entry: log.Statement) -> Result:
+        """Run a statement; one that meets what another transaction has not committed waits for it, as at Snowflake's locks."""
+        patience = time.monotonic() + self.emulator.lock_timeout
+        start = words.position
+        while True:
+            try:
+                with self.emulator.lock:
+                    return self._run(sql, words, entry)
+            except duckdb.Error as error:
+                with self.emulator.lock:
+                    self._restore_transaction()
+                if not isinstance(error, duckdb.TransactionException) or time.monotonic() > patience:
+                    raise queries.error_of(error) from error
+            words.position = start
+            time.sleep(0.02)
+
+    def write(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run DML in DuckDB, and note it in the journal of the transaction."""
+        rows = self.connection.execute(sql).fetchall()
+        if self.in_transaction:
+            self.journal.append(sql)
+        return rows
+
+    def _restore_transaction(self) -> None:
+        """A statement that fails ends no transaction on Snowflake: https://docs.snowflake.com/en/sql-reference/transactions"""
+        if self.in_transaction:
+            self.connection.execute("rollback")
+            self.connection.execute("begin")
+            for sql in self.journal:
+                self.connection.execute(sql)
 
     def _run(self, sql: str, words: Words, entry: log.Statement) -> Result:
         command = commands.find(words)
@@ -110,6 +138,7 @@ class Session:
         """End the transaction, if there is one; also what any DDL does first."""
         if self.in_transaction:
             self.in_transaction = False
+            self.journal.clear()
             try:
                 self.connection.execute("commit")
             except duckdb.Error:

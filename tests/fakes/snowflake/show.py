@@ -34,6 +34,7 @@ _COLUMNS = {
     "COLUMNS": "table_name schema_name column_name data_type null? default kind expression comment database_name autoincrement",
     "PRIMARY KEYS": "created_on database_name schema_name table_name column_name key_sequence constraint_name rely comment",
     "GRANTS": "created_on privilege granted_on name granted_to grantee_name grant_option granted_by",
+    "FUTURE GRANTS": "created_on privilege grant_on name grant_to grantee_name grant_option",
     "WAREHOUSES": "name state type size min_cluster_count max_cluster_count started_clusters running queued is_default "
     "is_current "
     "auto_suspend auto_resume available provisioning quiescing other created_on resumed_on updated_on owner comment",
@@ -67,6 +68,8 @@ def run(session: "Session", words: Words) -> Result:
     kind = words.one_of(*_COLUMNS)
     if not kind:
         raise unsupported(words.sql)
+    if kind == "FUTURE GRANTS":
+        return _page(session, kind, False, _future_grants(session, words), words, "")
     if kind == "GRANTS":
         return _page(session, kind, False, _grants(session, words), words, "")
     if kind == "PARAMETERS":
@@ -358,6 +361,30 @@ def _grants(session: "Session", words: Words) -> Rows:
         if not grant.kind.startswith("FUTURE ")
         and role in ("", grant.role)
         and (not kind or (grant.kind, grant.name) == (kind, name))
+    ]
+
+
+def _future_grants(session: "Session", words: Words) -> Rows:
+    """https://docs.snowflake.com/en/sql-reference/sql/show-grants"""
+    place = role = ""
+    if words.accept("TO", "ROLE"):
+        role = words.name()[-1]
+    else:
+        words.expect("IN")
+        words.one_of("SCHEMA", "DATABASE")
+        place = names.shown(*words.name())
+    return [
+        {
+            "created_on": grant.at,
+            "privilege": grant.privilege,
+            "grant_on": grant.kind.removeprefix("FUTURE ").removesuffix("S"),
+            "name": f"{grant.name}.<{grant.kind.removeprefix('FUTURE ').removesuffix('S')}>",
+            "grant_to": "ROLE",
+            "grantee_name": grant.role,
+            "grant_option": "false",
+        }
+        for grant in session.emulator.catalog.grants
+        if grant.kind.startswith("FUTURE ") and role in ("", grant.role) and place in ("", grant.name)
     ]
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import sqlglot
 from sqlglot import exp
 
-from tests.fakes.snowflake import clone, names, queries, translate, types
-from tests.fakes.snowflake.catalog import Key, Table
+from tests.fakes.snowflake import clone, columns, names, queries, translate, types
+from tests.fakes.snowflake.catalog import Table
 from tests.fakes.snowflake.errors import SnowflakeError, already_exists, did_not_exist, unsupported
 from tests.fakes.snowflake.results import Result, status
 
@@ -95,70 +95,15 @@ def _body(session: "Session", tree: exp.Create, table: Table, kind: str) -> list
         return _clone_body(session, clone_of, table)
     if isinstance(tree.expression, exp.Query):
         select = translate.to_duckdb(tree.expression, session.context())
-        columns = [
-            names.stored(translate.exact_name(column.this if isinstance(column, exp.ColumnDef) else column))
-            for column in (tree.this.expressions if isinstance(tree.this, exp.Schema) else [])
-        ]
+        titles = [columns.stored_in(column) for column in tree.this.expressions] if isinstance(tree.this, exp.Schema) else []
         if kind == "VIEW":
-            listed = f" ({', '.join(map(names.quote, columns))})" if columns else ""
+            listed = f" ({', '.join(titles)})" if titles else ""
             table.view = select
             return [f"\0{listed} as {select}"]
-        return [f"\0 as {_exactly_typed(session, select, columns)}"]
+        return [f"\0 as {columns.exactly_typed(session, select, titles)}"]
     if isinstance(tree.expression, exp.Table) or tree.args.get("expression"):
         raise unsupported("CREATE TABLE LIKE")
-    return _columns_body(session, tree.this, table)
-
-
-def _exactly_typed(session: "Session", select: str, columns: list[str]) -> str:
-    """Give what a query makes the types that Snowflake has: one whole number, VARIANT in place of lists and structs."""
-    described = session.connection.execute(f"describe {select}").fetchall()
-    listed = []
-    for position, (name, kind, *_) in enumerate(described):
-        target = columns[position] if position < len(columns) else name
-        listed.append(f"cast({names.quote(name)} as {types.of_duckdb(kind).duckdb}) as {names.quote(target)}")
-    return f"select {', '.join(listed)} from ({select}) as made"
-
-
-def _columns_body(session: "Session", schema: exp.Expr, table: Table) -> list[str]:
-    """Return the CREATE of declared columns; keys are noted and not enforced."""
-    now, defined = session.emulator.now, []
-    for part in schema.expressions:
-        if isinstance(part, exp.ColumnDef):
-            defined.append(_column(session, part, table))
-            if part.find(exp.PrimaryKeyColumnConstraint):
-                table.key = Key("SYS_CONSTRAINT_" + str(len(defined)), [translate.exact_name(part.this)], now)
-        elif primary := part.find(exp.PrimaryKey):
-            title = part.name if isinstance(part, exp.Constraint) else ""
-            columns = [translate.exact_name(_identifier(column)) for column in primary.expressions]
-            table.key = Key(title.upper() or "SYS_CONSTRAINT_KEY", columns, now)
-    if table.key:
-        for position, definition in enumerate(defined):
-            if definition.startswith(tuple(names.quote(names.stored(column)) + " " for column in table.key.columns)):
-                defined[position] = definition.removesuffix(" not null") + " not null"
-    return [f"\0 ({', '.join(defined)})"]
-
-
-def _identifier(node: exp.Expr) -> exp.Expr:
-    while not isinstance(node, exp.Identifier):
-        node = node.this
-    return node
-
-
-def _column(session: "Session", part: exp.ColumnDef, table: Table) -> str:
-    name = translate.exact_name(part.this)
-    kind = types.of_snowflake(part.args["kind"])
-    if kind != types.of_duckdb(_as_described(kind.duckdb)):
-        table.types[name] = kind
-    sql = f"{names.quote(names.stored(name))} {kind.duckdb}"
-    default = part.find(exp.DefaultColumnConstraint)
-    if default is not None:
-        sql += f" default {translate.to_duckdb(default.this.copy(), session.context())}"
-    not_null = part.find(exp.NotNullColumnConstraint)
-    return sql + (" not null" if not_null is not None and not not_null.args.get("allow_null") else "")
-
-
-def _as_described(duckdb_type: str) -> str:
-    return "TIMESTAMP WITH TIME ZONE" if duckdb_type == "TIMESTAMPTZ" else duckdb_type
+    return [f"\0 ({columns.definitions(session, tree.this, table)})"]
 
 
 def _clone_body(session: "Session", clone_of: exp.Expr, table: Table) -> list[str]:
@@ -213,27 +158,30 @@ def _alter_once(session: "Session", name: Name, table: Table, place: str, action
     execute = session.connection.execute
     if isinstance(action, exp.ColumnDef):
         there = " if not exists" if action.args.get("exists") else ""
-        definition = _column(session, action, table)
+        definition = columns.definition(session, action, table)
         nullable = definition.removesuffix(" not null")
         execute(f"alter table {place} add column{there} {nullable}")
     elif isinstance(action, exp.RenameColumn):
-        old, new = (translate.exact_name(_identifier(action.args[end])) for end in ("this", "to"))
+        old, new = (columns.name_in(action.args[end]) for end in ("this", "to"))
         execute(f"alter table {place} rename column {names.quote(names.stored(old))} to {names.quote(names.stored(new))}")
         if old in table.types:
             table.types[new] = table.types.pop(old)
         if table.key:
             table.key.columns = [new if column == old else column for column in table.key.columns]
     elif isinstance(action, exp.AlterColumn) and action.args.get("dtype"):
-        column = translate.exact_name(_identifier(action.this))
+        column = columns.name_in(action.this)
         kind = types.of_snowflake(action.args["dtype"])
-        execute(f"alter table {place} alter column {names.quote(names.stored(column))} set data type {kind.duckdb}")
-        table.types[column] = kind
+        described = {names.exact(row[0]): row[1] for row in execute(f"describe {place}").fetchall()}
+        if column in described:
+            columns.check_alteration(column, table.types.get(column, types.of_duckdb(described[column])), kind)
+        execute(f"alter table {place} alter column {columns.stored_in(action.this)} set data type {kind.duckdb}")
+        columns.note_type(table, column, kind)
     elif isinstance(action, exp.AlterColumn) and action.args.get("allow_null") is not None:
-        column = names.quote(names.stored(translate.exact_name(_identifier(action.this))))
+        column = columns.stored_in(action.this)
         execute(f"alter table {place} alter column {column} {'drop' if action.args.get('drop') else 'set'} not null")
     elif isinstance(action, exp.Drop) and action.args.get("kind") == "COLUMN":
         there = " if exists" if action.args.get("exists") else ""
-        column = names.quote(names.stored(translate.exact_name(_identifier(action.args["tables"][0]))))
+        column = columns.stored_in(action.args["tables"][0])
         execute(f"alter table {place} drop column{there} {column}")
     elif isinstance(action, exp.AlterRename):
         _rename(session, name, action)
@@ -247,10 +195,7 @@ def _alter_once(session: "Session", name: Name, table: Table, place: str, action
             elif setting == "COMMENT" or isinstance(item, exp.SchemaCommentProperty):
                 table.comment = (item.args.get("value") or item.this).name
     elif isinstance(action, exp.AddConstraint):
-        primary = action.find(exp.PrimaryKey)
-        if primary is not None:
-            columns = [translate.exact_name(_identifier(column)) for column in primary.expressions]
-            table.key = Key("SYS_CONSTRAINT_KEY", columns, session.emulator.now)
+        columns.note_key(session, action.expressions[0], table)
     else:
         raise unsupported(f"ALTER TABLE … {action.sql(dialect='snowflake')}")
 
@@ -294,13 +239,13 @@ def _create_function(session: "Session", tree: exp.Create) -> Result:
     if returned is None or not returned.args.get("is_table"):
         raise unsupported("functions other than SQL table functions")
     body = sqlglot.parse_one(tree.expression.name, read="snowflake")
-    columns = [names.quote(names.stored(translate.exact_name(column.this))) for column in returned.this.expressions]
-    parameters = [names.quote(names.stored(translate.exact_name(column.this))) for column in definition.expressions]
+    titles = [columns.stored_in(column) for column in returned.this.expressions]
+    parameters = [columns.stored_in(column) for column in definition.expressions]
     select = translate.to_duckdb(body, session.context())
     place = f"{session.emulator.catalog.schema(*name[:2]).place}.{names.quote(names.stored(name[2]))}"
     session.connection.execute(
         f"create or replace macro {place}({', '.join(parameters)}) as table "
-        f"select * from ({select}) as made({', '.join(columns)})"
+        f"select * from ({select}) as made({', '.join(titles)})"
     )
     session.emulator.catalog.schema(*name[:2]).functions[name[2]] = tree.expression.name
     return status(f"Function {name[2]} successfully created.")

@@ -156,7 +156,7 @@ def _flatten(call: exp.Explode) -> exp.Select:
     source = call.this.expression if isinstance(call.this, exp.Kwarg) else call.this
     if isinstance(source, exp.GenerateSeries):
         ends = [_as_stored(_cast(source.args[end].copy(), "BIGINT")) for end in ("start", "end")]
-        values = exp.func("range", *ends)
+        values: exp.Expr = exp.func("range", *ends)
     else:
         values = _as_stored(_cast(source.copy(), "JSON[]"))
     flat = "select null as SEQ, null as KEY, null as PATH, generate_subscripts(source, 1) - 1 as INDEX, unnest(source) as VALUE"
@@ -322,6 +322,9 @@ _RULES: dict[type[exp.Expr], Callable[[Any], exp.Expr]] = {
     exp.ToVariant: lambda node: _call("_to_variant", node.this),
     exp.Typeof: lambda node: _call("_typeof", node.this),
     exp.Struct: _object,
+    exp.ArgMax: lambda node: _call("arg_max_null", node.this, node.expression),
+    exp.ArgMin: lambda node: _call("arg_min_null", node.this, node.expression),
+    exp.Seq4: lambda node: exp.column(exp.to_identifier("SEQ4", quoted=True)),
     exp.SHA2: _digest,
     exp.Merge: _merge,
     exp.Update: _update,

@@ -21,22 +21,22 @@ class Words:
             for match in _TOKEN.finditer(sql.strip().rstrip(";"))
             if match.lastgroup != "skip"
         ]
-        self._position = 0
+        self.position = 0
 
     def peek(self) -> str:
         """Return the next word in upper case, or nothing at the end."""
-        return self._tokens[self._position][1].upper() if self._position < len(self._tokens) else ""
+        return self._tokens[self.position][1].upper() if self.position < len(self._tokens) else ""
 
     @property
     def ended(self) -> bool:
-        return self._position >= len(self._tokens)
+        return self.position >= len(self._tokens)
 
     def accept(self, *words: str) -> bool:
         """Step over words if exactly these come next."""
-        coming = self._tokens[self._position : self._position + len(words)]
+        coming = self._tokens[self.position : self.position + len(words)]
         if [token.upper() for kind, token, _ in coming if kind != "quoted"] != list(words):
             return False
-        self._position += len(words)
+        self.position += len(words)
         return True
 
     def expect(self, *words: str) -> None:
@@ -51,8 +51,8 @@ class Words:
         """Step over any word, and return it as it was written."""
         if self.ended:
             raise syntax_error("syntax error line 1 at position 0 unexpected '<EOF>'.")
-        self._position += 1
-        return self._tokens[self._position - 1][1]
+        self.position += 1
+        return self._tokens[self.position - 1][1]
 
     def name(self) -> tuple[str, ...]:
         """Step over a dotted name, and return its parts, exact."""
@@ -62,16 +62,16 @@ class Words:
         return tuple(parts)
 
     def _part(self) -> str:
-        kind, token = self._tokens[self._position][:2] if not self.ended else ("", "")
+        kind, token = self._tokens[self.position][:2] if not self.ended else ("", "")
         if kind == "quoted":
-            self._position += 1
+            self.position += 1
             return token[1:-1].replace('""', '"')
         if kind == "word":
             if self.accept("IDENTIFIER", "("):
                 inner = Words(self.string()).name()
                 self.expect(")")
                 return inner[-1]
-            self._position += 1
+            self.position += 1
             return token.upper()
         raise syntax_error(f"syntax error line 1 at position 0 unexpected '{token or '<EOF>'}'.")
 
@@ -98,4 +98,4 @@ class Words:
 
     def rest(self) -> str:
         """Return what has not been read, as it was written."""
-        return "" if self.ended else self.sql.strip()[self._tokens[self._position][2] :]
+        return "" if self.ended else self.sql.strip()[self._tokens[self.position][2] :]
