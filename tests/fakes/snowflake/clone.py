@@ -11,7 +11,7 @@ import duckdb
 
 from tests.fakes.snowflake.catalog import Catalog, Schema, State, Table
 from tests.fakes.snowflake.errors import beyond_time_travel, did_not_exist, permanent_from_transient
-from tests.fakes.snowflake.names import quote, shown, stored, stored_schema, text
+from tests.fakes.snowflake.names import quote, shown, stored, stored_schema
 
 NOT_CLONED = {"is_hybrid", "is_external"}
 
@@ -40,9 +40,9 @@ def record(connection: duckdb.DuckDBPyConnection, schema: Schema, at: dt.datetim
 def copy_rows(connection: duckdb.DuckDBPyConnection, source: str, target: str) -> None:
     """Copy a table with its columns' types, NOT NULLs and rows."""
     connection.execute(f"create table {target} as select * from {source}")
-    for _, column, _, not_null, *_ in connection.execute(f"pragma table_info({text(source)})").fetchall():
-        if not_null:
-            connection.execute(f"alter table {target} alter column {quote(column)} set not null")
+    described = connection.execute(f"describe {source}").fetchall()
+    for column in [column for column, _, nullable, *_ in described if nullable == "NO"]:
+        connection.execute(f"alter table {target} alter column {quote(column)} set not null")
 
 
 def state_at(catalog: Catalog, schema: Schema, options: Options, now: dt.datetime) -> State:
