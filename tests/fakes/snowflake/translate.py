@@ -206,19 +206,33 @@ def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
     return exp.Anonymous(this=name, expressions=[argument.copy() for argument in arguments])
 
 
+_TEXTS = (exp.DPipe, exp.SHA2, exp.Lower, exp.Upper, exp.Trim, exp.Replace, exp.Substring, exp.RegexpReplace, exp.SplitPart)
+
+
 def _is_text(node: exp.Expr) -> bool:
-    """Whether a value is known to be text already."""
+    """Whether a value is known to be text already; what is not known costs a CASE over all types."""
     if isinstance(node, exp.Literal):
         return bool(node.is_string)
     if isinstance(node, exp.Paren | exp.Coalesce):
         return all(_is_text(part) for part in (node.this, *node.expressions))
+    if isinstance(node, exp.Case):
+        results = [branch.args["true"] for branch in node.args["ifs"]] + [node.args.get("default")]
+        return all(result is None or isinstance(result, exp.Null) or _is_text(result) for result in results)
     if isinstance(node, exp.Cast):
         return node.to.is_type("text", "varchar")
-    return isinstance(node, exp.DPipe | exp.SHA2) or (isinstance(node, exp.Anonymous) and node.name in ("_text", "_to_json"))
+    return isinstance(node, _TEXTS) or (isinstance(node, exp.Anonymous) and node.name in ("_text", "_to_json", "sha256"))
 
 
 def _as_text(node: exp.Expr) -> exp.Expr:
-    return node.copy() if _is_text(node) else _call("_text", node)
+    if _is_text(node):
+        return node.copy()
+    if isinstance(node, exp.Literal | exp.Length | exp.Count) or (isinstance(node, exp.Anonymous) and node.name == "length"):
+        return _cast(node.copy(), "VARCHAR")
+    return _call("_text", node)
+
+
+def _length(node: exp.Expr) -> exp.Expr:
+    return _call("length", node.this) if _is_text(node.this) else node
 
 
 def _joined(node: exp.Expr) -> exp.Expr:
@@ -288,7 +302,7 @@ def _digest(node: exp.Expr) -> exp.Expr:
     length = node.args.get("length")
     if length is not None and length.name not in ("256", "0"):
         raise unsupported(f"SHA2 of {length.name} bits")
-    return _call("sha256", _as_text(node.this) if not _is_text(node.this) else node.this)
+    return _call("sha256", _as_text(node.this))
 
 
 def _merge(node: exp.Expr) -> exp.Expr:
@@ -326,6 +340,7 @@ _RULES: dict[type[exp.Expr], Callable[[Any], exp.Expr]] = {
     exp.ArgMin: lambda node: _call("arg_min_null", node.this, node.expression),
     exp.Seq4: lambda node: exp.column(exp.to_identifier("SEQ4", quoted=True)),
     exp.SHA2: _digest,
+    exp.Length: _length,
     exp.Merge: _merge,
     exp.Update: _update,
 }
