@@ -260,9 +260,7 @@ def _alter_session(session: "Session", words: Words) -> Result:
 
 def _begin(session: "Session", words: Words) -> Result:
     """https://docs.snowflake.com/en/sql-reference/sql/begin"""
-    if not session.in_transaction:
-        session.connection.execute("begin")
-        session.in_transaction = True
+    session.in_transaction = True
     return status(DONE)
 
 
@@ -272,10 +270,7 @@ def _commit(session: "Session", words: Words) -> Result:
 
 
 def _rollback(session: "Session", words: Words) -> Result:
-    if session.in_transaction:
-        session.in_transaction = False
-        session.journal.clear()
-        session.connection.execute("rollback")
+    session.rollback()
     return status(DONE)
 
 

@@ -46,8 +46,8 @@ def _plain(value: Any) -> str | None:
 
 def _columns(session: "Session", database: str) -> Rows:
     found = []
-    for schema in session.emulator.catalog.database(database).schemas.values():
-        for table, columns in show.columns(session, schema):
+    for schema, table, columns in show.columns(session, list(session.emulator.catalog.database(database).schemas.values())):
+        if columns:
             for position, (name, kind, nullable) in enumerate(columns, 1):
                 found.append(
                     {

@@ -241,18 +241,28 @@ def size(rows: int | None) -> int | None:
     return None if rows is None else rows * 512
 
 
-def columns(session: "Session", schema: Schema) -> list[tuple[Table, list[tuple[str, Type, bool]]]]:
-    """Return the visible tables of a schema with their columns: name, type, whether NULL is allowed."""
+Columns = list[tuple[Schema, Table, list[tuple[str, Type, bool]]]]
+
+
+def columns(session: "Session", schemas: list[Schema]) -> Columns:
+    """Return the visible tables of schemas with their columns: name, type, whether NULL is allowed."""
     found = session.connection.execute(
-        "select table_name, column_name, data_type, is_nullable from duckdb_columns() where schema_name = ? "
-        "order by table_name, column_index",
-        [schema.place[1:-1].replace('""', '"')],
+        "select schema_name, table_name, column_name, data_type, is_nullable from duckdb_columns() "
+        "where list_contains(?, schema_name) order by schema_name, table_name, column_index",
+        [[session.place(schema.database, schema.name) for schema in schemas]],
     ).fetchall()
-    by_table: dict[str, list[tuple[str, Type, bool]]] = {}
-    for table, column, kind, nullable in found:
-        by_table.setdefault(names.exact(table), []).append((names.exact(column), of_duckdb(kind), nullable))
+    by_table: dict[tuple[str, str], list[tuple[str, Type, bool]]] = {}
+    for place, table, column, kind, nullable in found:
+        by_table.setdefault((names.quote(place), names.exact(table)), []).append(
+            (names.exact(column), of_duckdb(kind), nullable)
+        )
     return [
-        (table, [(name, table.types.get(name, kind), nullable) for name, kind, nullable in by_table.get(table.name, [])])
+        (
+            schema,
+            table,
+            [(name, table.types.get(name, kind), null) for name, kind, null in by_table.get((schema.place, table.name), [])],
+        )
+        for schema in schemas
         for table in session.emulator.catalog.visible(session.role, schema)
     ]
 
@@ -272,8 +282,7 @@ def _columns(session: "Session", scope: Scope) -> Rows:
             "database_name": schema.database,
             "autoincrement": "",
         }
-        for schema in _schemas_in(session, scope)
-        for table, listed in columns(session, schema)
+        for schema, table, listed in columns(session, _schemas_in(session, scope))
         if scope.table in (None, table.name)
         for name, kind, nullable in listed
     ]
