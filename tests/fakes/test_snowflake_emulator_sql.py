@@ -111,6 +111,26 @@ def test_a_transaction_is_seen_by_itself_until_it_commits(emulator: Emulator, co
     assert emulator.run("select a from RAW.S.t") == [(2,)]
 
 
+def test_a_transaction_sees_what_others_commit_meanwhile(emulator: Emulator, connection: SnowflakeConnection) -> None:
+    """https://docs.snowflake.com/en/sql-reference/transactions#read-committed-isolation"""
+    run(connection, "begin")
+    emulator.run("create table RAW.S.t as select 1 as a")
+
+    assert rows(connection, "select a from t") == [(1,)]
+
+
+def test_without_autocommit_a_write_begins_a_transaction(emulator: Emulator) -> None:
+    """https://docs.snowflake.com/en/sql-reference/transactions#autocommit"""
+    emulator.run("create table RAW.PUBLIC.t (a int)")
+    with snowflake.connector.connect(**emulator.settings, autocommit=False) as connection:
+        run(connection, "insert into RAW.PUBLIC.t values (1)")
+        connection.rollback()
+        run(connection, "insert into RAW.PUBLIC.t values (2)")
+        connection.commit()
+
+    assert emulator.run("select a from RAW.PUBLIC.t") == [(2,)]
+
+
 def test_a_failed_statement_leaves_its_transaction_open(emulator: Emulator, connection: SnowflakeConnection) -> None:
     """https://docs.snowflake.com/en/sql-reference/transactions"""
     run(connection, "create table t (a int)", "begin", "insert into t values (1)")

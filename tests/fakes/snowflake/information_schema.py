@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tests.fakes.snowflake import show
+from tests.fakes.snowflake import listing
 from tests.fakes.snowflake.errors import does_not_exist
 from tests.fakes.snowflake.names import quote, shown, stored
 from tests.fakes.snowflake.translate import Place
@@ -45,32 +45,30 @@ def _plain(value: Any) -> str | None:
 
 
 def _columns(session: "Session", database: str) -> Rows:
-    found = []
-    for schema in session.emulator.catalog.database(database).schemas.values():
-        for table, columns in show.columns(session, schema):
-            for position, (name, kind, nullable) in enumerate(columns, 1):
-                found.append(
-                    {
-                        "TABLE_CATALOG": database,
-                        "TABLE_SCHEMA": schema.name,
-                        "TABLE_NAME": table.name,
-                        "COLUMN_NAME": name,
-                        "ORDINAL_POSITION": position,
-                        "IS_NULLABLE": nullable,
-                        "DATA_TYPE": kind.name,
-                        "CHARACTER_MAXIMUM_LENGTH": kind.length,
-                        "NUMERIC_PRECISION": kind.precision,
-                        "NUMERIC_SCALE": kind.scale if kind.name == "NUMBER" else None,
-                        "DATETIME_PRECISION": kind.scale if kind.name.startswith("TIME") else None,
-                    }
-                )
-    return found
+    schemas = list(session.emulator.catalog.database(database).schemas.values())
+    return [
+        {
+            "TABLE_CATALOG": database,
+            "TABLE_SCHEMA": schema.name,
+            "TABLE_NAME": table.name,
+            "COLUMN_NAME": name,
+            "ORDINAL_POSITION": position,
+            "IS_NULLABLE": nullable,
+            "DATA_TYPE": kind.name,
+            "CHARACTER_MAXIMUM_LENGTH": kind.length,
+            "NUMERIC_PRECISION": kind.precision,
+            "NUMERIC_SCALE": kind.scale if kind.name == "NUMBER" else None,
+            "DATETIME_PRECISION": kind.scale if kind.name.startswith("TIME") else None,
+        }
+        for schema, table, columns in listing.columns(session, schemas)
+        for position, (name, kind, nullable) in enumerate(columns, 1)
+    ]
 
 
 def _tables(session: "Session", database: str) -> Rows:
     catalog, found = session.emulator.catalog, []
     for schema in catalog.database(database).schemas.values():
-        counts = show.row_counts(session, schema)
+        counts = listing.row_counts(session, schema)
         for table in catalog.visible(session.role, schema):
             is_table = table.kind == "TABLE"
             found.append(
@@ -82,7 +80,7 @@ def _tables(session: "Session", database: str) -> Rows:
                     "TABLE_TYPE": "BASE TABLE" if is_table else "VIEW",
                     "IS_TRANSIENT": table.transient if is_table else None,
                     "ROW_COUNT": counts.get(table.name),
-                    "BYTES": show.size(counts.get(table.name)),
+                    "BYTES": listing.size(counts.get(table.name)),
                     "RETENTION_TIME": catalog.retention(schema, table) if is_table else None,
                     "CREATED": table.created,
                     "LAST_ALTERED": table.altered,

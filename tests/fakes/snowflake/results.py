@@ -43,6 +43,9 @@ class Result:
         return answer | {"queryResultFormat": "arrow", "rowsetBase64": _arrow(self.table, self.columns)}
 
 
+DONE = "Statement executed successfully."
+
+
 def status(message: str) -> Result:
     return Result([("status", TEXT)], [[message]])
 

@@ -85,7 +85,15 @@ class Session:
             time.sleep(0.02)
 
     def write(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run DML in DuckDB, and note it in the journal of the transaction."""
+        """Run DML in DuckDB, and note it in the journal of the transaction.
+
+        DuckDB's transaction begins with the first write, since Snowflake's sees what others commit after its BEGIN.
+        """
+        if self.parameters.get("AUTOCOMMIT", "true").lower() == "false":
+            self.in_transaction = True
+        if self.in_transaction and not self.journal:
+            self.connection.execute("begin")
+            self.journal.append("select 1")
         rows = self.connection.execute(sql).fetchall()
         if self.in_transaction:
             self.journal.append(sql)
@@ -93,7 +101,7 @@ class Session:
 
     def _restore_transaction(self) -> None:
         """A statement that fails ends no transaction on Snowflake: https://docs.snowflake.com/en/sql-reference/transactions"""
-        if self.in_transaction:
+        if self.journal:
             self.connection.execute("rollback")
             self.connection.execute("begin")
             for sql in self.journal:
@@ -136,14 +144,16 @@ class Session:
 
     def commit(self) -> None:
         """End the transaction, if there is one; also what any DDL does first."""
-        if self.in_transaction:
-            self.in_transaction = False
+        self._end("commit")
+
+    def rollback(self) -> None:
+        self._end("rollback")
+
+    def _end(self, how: str) -> None:
+        self.in_transaction = False
+        if self.journal:
             self.journal.clear()
-            try:
-                self.connection.execute("commit")
-            except duckdb.Error:
-                self.connection.execute("rollback")
-                raise
+            self.connection.execute(how)
 
     def full(self, parts: tuple[str, ...], length: int = 3) -> tuple[str, ...]:
         """Complete a name of a table (3 parts) or a schema (2) with the current database and schema."""

@@ -5,20 +5,17 @@ https://docs.snowflake.com/en/sql-reference/sql/show
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.fakes.snowflake import names
-from tests.fakes.snowflake.catalog import Schema, Table
+from tests.fakes.snowflake import grants, listing, names
 from tests.fakes.snowflake.errors import SnowflakeError, compilation_error, unsupported
+from tests.fakes.snowflake.listing import Rows, Scope
 from tests.fakes.snowflake.results import Result, columns_of, shown
-from tests.fakes.snowflake.types import TEXT, Type, of_duckdb
+from tests.fakes.snowflake.types import TEXT, of_duckdb
 from tests.fakes.snowflake.words import Words
 
 if TYPE_CHECKING:
     from tests.fakes.snowflake.session import Session
-
-Rows = list[dict[str, Any]]
 
 _COLUMNS = {
     "SCHEMAS": "created_on name is_default is_current database_name owner comment options retention_time "
@@ -53,15 +50,6 @@ _TERSE = {
 _PAGED = {"SCHEMAS", "DATABASES", "TABLES", "OBJECTS", "VIEWS", "WAREHOUSES", "ROLES"}
 
 
-@dataclass
-class Scope:
-    """What a SHOW command is about."""
-
-    database: str | None = None
-    schema: str | None = None
-    table: str | None = None
-
-
 def run(session: "Session", words: Words) -> Result:
     """Run a SHOW command, whose first word has been read."""
     terse = words.accept("TERSE")
@@ -69,9 +57,9 @@ def run(session: "Session", words: Words) -> Result:
     if not kind:
         raise unsupported(words.sql)
     if kind == "FUTURE GRANTS":
-        return _page(session, kind, False, _future_grants(session, words), words, "")
+        return _page(session, kind, False, grants.future_rows(session, words), words, "")
     if kind == "GRANTS":
-        return _page(session, kind, False, _grants(session, words), words, "")
+        return _page(session, kind, False, grants.rows(session, words), words, "")
     if kind == "PARAMETERS":
         return _parameters(session, words)
     words.accept("HISTORY")
@@ -131,263 +119,6 @@ def _scope(session: "Session", words: Words, kind: str) -> Scope:
         raise compilation_error("002043", "02000", "Object does not exist, or operation cannot be performed.") from None
 
 
-def _schemas_in(session: "Session", scope: Scope) -> list[Schema]:
-    catalog = session.emulator.catalog
-    databases = (
-        [catalog.database(scope.database)]
-        if scope.database
-        else [catalog.databases[name] for name in sorted(catalog.databases)]
-    )
-    return [
-        database.schemas[name]
-        for database in databases
-        for name in sorted(database.schemas)
-        if scope.schema is None or name == scope.schema
-    ]
-
-
-def _schemas(session: "Session", scope: Scope) -> Rows:
-    return [
-        {
-            "created_on": schema.created,
-            "name": schema.name,
-            "is_default": "N",
-            "is_current": "Y" if (schema.database, schema.name) == (session.database, session.schema) else "N",
-            "database_name": schema.database,
-            "owner": schema.owner,
-            "comment": schema.comment,
-            "options": "TRANSIENT" if schema.transient else "",
-            "retention_time": str(session.emulator.catalog.retention(schema)),
-            "owner_role_type": "ROLE",
-        }
-        for schema in _schemas_in(session, scope)
-    ]
-
-
-def _databases(session: "Session", scope: Scope) -> Rows:
-    return [
-        {
-            "created_on": database.created,
-            "name": name,
-            "is_default": "N",
-            "is_current": "Y" if name == session.database else "N",
-            "origin": "",
-            "owner": database.owner,
-            "comment": database.comment,
-            "options": "TRANSIENT" if database.transient else "",
-            "retention_time": str(1 if database.retention is None else database.retention),
-            "kind": "STANDARD",
-            "owner_role_type": "ROLE",
-        }
-        for name, database in sorted(session.emulator.catalog.databases.items())
-    ]
-
-
-def _tables(session: "Session", scope: Scope) -> Rows:
-    """Unlike SHOW OBJECTS, tells transient tables by their kind."""
-    rows = [row for row in _objects(session, scope) if row["kind"] == "TABLE"]
-    return [row | {"kind": "TRANSIENT" if row["transient"] else "TABLE"} for row in rows]
-
-
-def _views(session: "Session", scope: Scope) -> Rows:
-    return [row for row in _objects(session, scope) if row["kind"] == "VIEW"]
-
-
-def _objects(session: "Session", scope: Scope) -> Rows:
-    found = []
-    for schema in _schemas_in(session, scope):
-        counts = row_counts(session, schema)
-        for table in session.emulator.catalog.visible(session.role, schema):
-            flags: dict[str, Any] = {flag: "Y" if flag in table.flags else "N" for flag in _FLAGS}
-            found.append(
-                flags
-                | {
-                    "created_on": table.created,
-                    "name": table.name,
-                    "database_name": schema.database,
-                    "schema_name": schema.name,
-                    "kind": table.kind,
-                    "transient": table.transient,
-                    "comment": table.comment,
-                    "cluster_by": "",
-                    "rows": counts.get(table.name),
-                    "bytes": size(counts.get(table.name)),
-                    "owner": table.owner,
-                    "retention_time": str(session.emulator.catalog.retention(schema, table)),
-                    "automatic_clustering": "OFF",
-                    "change_tracking": "OFF",
-                    "owner_role_type": "ROLE",
-                    "text": table.view,
-                }
-            )
-    return found
-
-
-_FLAGS = ("is_external", "is_event", "is_hybrid", "is_iceberg", "is_dynamic", "is_immutable", "is_interactive")
-
-
-def row_counts(session: "Session", schema: Schema) -> dict[str, int]:
-    """Return the number of rows of a schema's tables."""
-    tables = [table.name for table in schema.tables.values() if table.kind == "TABLE"]
-    if not tables:
-        return {}
-    counted = [f"(select count(*) from {schema.place}.{names.quote(names.stored(name))})" for name in tables]
-    row = session.emulator.connection.cursor().execute(f"select {', '.join(counted)}").fetchone() or ()
-    return dict(zip(tables, row, strict=True))
-
-
-def size(rows: int | None) -> int | None:
-    """Return a size for so many rows: nothing for none, something for some."""
-    return None if rows is None else rows * 512
-
-
-def columns(session: "Session", schema: Schema) -> list[tuple[Table, list[tuple[str, Type, bool]]]]:
-    """Return the visible tables of a schema with their columns: name, type, whether NULL is allowed."""
-    found = session.connection.execute(
-        "select table_name, column_name, data_type, is_nullable from duckdb_columns() where schema_name = ? "
-        "order by table_name, column_index",
-        [schema.place[1:-1].replace('""', '"')],
-    ).fetchall()
-    by_table: dict[str, list[tuple[str, Type, bool]]] = {}
-    for table, column, kind, nullable in found:
-        by_table.setdefault(names.exact(table), []).append((names.exact(column), of_duckdb(kind), nullable))
-    return [
-        (table, [(name, table.types.get(name, kind), nullable) for name, kind, nullable in by_table.get(table.name, [])])
-        for table in session.emulator.catalog.visible(session.role, schema)
-    ]
-
-
-def _columns(session: "Session", scope: Scope) -> Rows:
-    return [
-        {
-            "table_name": table.name,
-            "schema_name": schema.name,
-            "column_name": name,
-            "data_type": kind.as_json(nullable),
-            "null?": str(nullable).lower(),
-            "default": "",
-            "kind": "COLUMN",
-            "expression": "",
-            "comment": "",
-            "database_name": schema.database,
-            "autoincrement": "",
-        }
-        for schema in _schemas_in(session, scope)
-        for table, listed in columns(session, schema)
-        if scope.table in (None, table.name)
-        for name, kind, nullable in listed
-    ]
-
-
-def _primary_keys(session: "Session", scope: Scope) -> Rows:
-    return [
-        {
-            "created_on": table.key.created,
-            "database_name": schema.database,
-            "schema_name": schema.name,
-            "table_name": table.name,
-            "column_name": column,
-            "key_sequence": position,
-            "constraint_name": table.key.name,
-            "rely": "false",
-        }
-        for schema in _schemas_in(session, scope)
-        for table in session.emulator.catalog.visible(session.role, schema)
-        if table.key and scope.table in (None, table.name)
-        for position, column in enumerate(table.key.columns, 1)
-    ]
-
-
-def _warehouses(session: "Session", scope: Scope) -> Rows:
-    return [
-        {
-            "name": name,
-            "state": state,
-            "type": "STANDARD",
-            "size": "X-Small",
-            "is_default": "N",
-            "is_current": "Y" if name == session.warehouse else "N",
-            "auto_suspend": "60",
-            "auto_resume": "true",
-            "created_on": session.emulator.started,
-        }
-        for name, state in sorted(session.emulator.catalog.warehouses.items())
-    ]
-
-
-def _roles(session: "Session", scope: Scope) -> Rows:
-    return [
-        {
-            "created_on": session.emulator.started,
-            "name": name,
-            "is_default": "N",
-            "is_current": "Y" if name == session.role else "N",
-        }
-        for name in sorted(session.emulator.catalog.roles)
-    ]
-
-
-def _functions(session: "Session", scope: Scope) -> Rows:
-    return [
-        {"name": name, "schema_name": schema.name, "catalog_name": schema.database, "is_builtin": "N", "language": "SQL"}
-        for schema in _schemas_in(session, scope)
-        for name in sorted(schema.functions)
-    ]
-
-
-def _grants(session: "Session", words: Words) -> Rows:
-    """https://docs.snowflake.com/en/sql-reference/sql/show-grants"""
-    kind, name, role = "", "", session.role
-    if words.accept("TO", "ROLE"):
-        role = words.name()[-1]
-    elif words.accept("TO", "USER") or words.accept("OF", "ROLE"):
-        words.name()
-        return []
-    elif words.accept("ON"):
-        kind, role = words.next().upper(), ""
-        name = kind if kind == "ACCOUNT" else names.shown(*words.name())
-    return [
-        {
-            "created_on": grant.at,
-            "privilege": grant.privilege,
-            "granted_on": grant.kind,
-            "name": grant.name,
-            "granted_to": "ROLE",
-            "grantee_name": grant.role,
-            "grant_option": "false",
-            "granted_by": "ACCOUNTADMIN",
-        }
-        for grant in session.emulator.catalog.grants
-        if not grant.kind.startswith("FUTURE ")
-        and role in ("", grant.role)
-        and (not kind or (grant.kind, grant.name) == (kind, name))
-    ]
-
-
-def _future_grants(session: "Session", words: Words) -> Rows:
-    """https://docs.snowflake.com/en/sql-reference/sql/show-grants"""
-    place = role = ""
-    if words.accept("TO", "ROLE"):
-        role = words.name()[-1]
-    else:
-        words.expect("IN")
-        words.one_of("SCHEMA", "DATABASE")
-        place = names.shown(*words.name())
-    return [
-        {
-            "created_on": grant.at,
-            "privilege": grant.privilege,
-            "grant_on": grant.kind.removeprefix("FUTURE ").removesuffix("S"),
-            "name": f"{grant.name}.<{grant.kind.removeprefix('FUTURE ').removesuffix('S')}>",
-            "grant_to": "ROLE",
-            "grantee_name": grant.role,
-            "grant_option": "false",
-        }
-        for grant in session.emulator.catalog.grants
-        if grant.kind.startswith("FUTURE ") and role in ("", grant.role) and place in ("", grant.name)
-    ]
-
-
 def _parameters(session: "Session", words: Words) -> Result:
     """https://docs.snowflake.com/en/sql-reference/sql/show-parameters"""
     like = words.string() if words.accept("LIKE") else "%"
@@ -430,14 +161,14 @@ def describe(session: "Session", words: Words) -> Result:
 
 
 _LISTS: dict[str, Callable[["Session", Scope], Rows]] = {
-    "SCHEMAS": _schemas,
-    "DATABASES": _databases,
-    "TABLES": _tables,
-    "VIEWS": _views,
-    "OBJECTS": _objects,
-    "COLUMNS": _columns,
-    "PRIMARY KEYS": _primary_keys,
-    "WAREHOUSES": _warehouses,
-    "ROLES": _roles,
-    "USER FUNCTIONS": _functions,
+    "SCHEMAS": listing.schemas,
+    "DATABASES": listing.databases,
+    "TABLES": listing.tables,
+    "VIEWS": listing.views,
+    "OBJECTS": listing.objects,
+    "COLUMNS": listing.column_rows,
+    "PRIMARY KEYS": listing.primary_keys,
+    "WAREHOUSES": listing.warehouses,
+    "ROLES": listing.roles,
+    "USER FUNCTIONS": listing.functions,
 }

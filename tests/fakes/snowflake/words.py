@@ -18,9 +18,11 @@ class Words:
         self.sql = sql
         self._tokens = [
             (match.lastgroup or "", match.group(), match.start())
-            for match in _TOKEN.finditer(sql.strip().rstrip(";"))
+            for match in _TOKEN.finditer(sql.strip())
             if match.lastgroup != "skip"
         ]
+        while self._tokens and self._tokens[-1][1] == ";":
+            self._tokens.pop()
         self.position = 0
 
     def peek(self) -> str:
