@@ -188,6 +188,7 @@ class Session:
             "ACCOUNT": self.emulator.account.upper(),
             "REGION": "AWS_EU_CENTRAL_1",
             "SESSION": str(self.number),
+            "TRANSACTION": str(self.number) if self.in_transaction else None,
             "LAST_QUERY_ID": self.last_query,
         }
         return translate.Context(self._place_of, self._function_of, self.emulator.now, facts)
