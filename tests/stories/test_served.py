@@ -159,7 +159,14 @@ def free_port() -> int:
 
 
 def left_behind(home: Path) -> list[str]:
-    """Return the commands of the processes that still run for a home."""
+    """Return the commands of the processes that still run for a home, a moment after they were told to end."""
+    deadline = time.monotonic() + 10
+    while (found := running_for(home)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def running_for(home: Path) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -214,7 +214,7 @@ def check(home: Path, timelines: Sequence[Timeline], seed: int, *, every_order: 
     return Outcome({repr(bench.timelines[name]): said for name, said in wrong.items()}, folded)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.xdist_group(f"timelines {seed}")) for seed in range(5)])
 def test_every_night_of_every_timeline_comes_back_in_every_order(seed: int, tmp_path: Path) -> None:
     """100 timelines, each in order and in one of the other orders."""
     outcome = check(tmp_path / "home", collect(100, seed), seed, every_order=False)
