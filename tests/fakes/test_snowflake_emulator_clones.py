@@ -27,11 +27,10 @@ def listed(connection: SnowflakeConnection, sql: str, *columns: str) -> list[tup
 def landed(emulator: Emulator) -> Emulator:
     """A schema as it was on three evenings, with a table that came on the last one; seen in the morning after."""
     emulator.now = "2026-11-23 06:00"
-    emulator.run("alter schema RAW.PUBLIC set data_retention_time_in_days = 7")
+    emulator.run("alter database RAW set data_retention_time_in_days = 30")
     emulator.land(
         "RAW.SHOP",
         "2026-11-20 20:00",
-        "alter schema RAW.SHOP set data_retention_time_in_days = 30",
         "create table account (id number(38,0), name varchar, primary key (id)) comment = 'all accounts'",
         "insert into account values (1, 'Ann')",
     )

@@ -14,6 +14,7 @@ from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import DatabaseError, ProgrammingError
 
 from tests.fakes.snowflake.emulator import Emulator
+from tests.fakes.snowflake.errors import insufficient_privileges
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +181,31 @@ def test_sessions_run_side_by_side_and_wait_for_what_is_not_committed(emulator: 
         waiting.join(timeout=5)
 
     assert emulator.run("select a from RAW.PUBLIC.t") == [(20,)]
+
+
+def test_what_a_session_did_not_commit_ends_with_it(emulator: Emulator) -> None:
+    """https://docs.snowflake.com/en/sql-reference/transactions"""
+    emulator.run("create table RAW.PUBLIC.t as select 1 as a")
+    with snowflake.connector.connect(**emulator.settings, database="RAW") as closed:
+        closed.cursor().execute("begin")
+        closed.cursor().execute("update t set a = 2")
+    with snowflake.connector.connect(**emulator.settings, database="RAW") as killed:
+        killed.cursor().execute("begin")
+        killed.cursor().execute("update t set a = 3")
+        emulator.end_sessions()
+
+        emulator.run("update RAW.PUBLIC.t set a = a + 10")
+
+    assert emulator.run("select a from RAW.PUBLIC.t") == [(11,)]
+
+
+def test_what_sets_a_test_up_is_neither_logged_nor_made_to_fail(emulator: Emulator) -> None:
+    """The emulator's own rule."""
+    emulator.fail("create table", insufficient_privileges("schema", "PUBLIC"))
+
+    emulator.run("create table RAW.PUBLIC.t (a int)")
+
+    assert emulator.log == []
 
 
 def test_delays_of_several_sessions_overlap(emulator: Emulator) -> None:

@@ -236,6 +236,9 @@ def test_numbers_are_made_by_flattening_a_range(connection: SnowflakeConnection)
         "select t.n, f.value from (select 1 as n union all select 3) as t, "
         "lateral flatten(input => array_generate_range(1, t.n)) as f order by 1, 2",
     ) == [(3, 1), (3, 2)]
+    run(connection, "create temporary table most as select 3 as copies")
+    up_to = "flatten(input => array_generate_range(1, (select max(copies) from most)))"
+    assert rows(connection, f"select n.value from table({up_to}) as n") == [(1,), (2,)]
     assert rows(connection, "select value::number from table(flatten(input => array_generate_range(1, 3)))") == [(1,), (2,)]
     assert rows(connection, "select row_number() over (order by seq4()) from table(generator(rowcount => 2))") == [(1,), (2,)]
 

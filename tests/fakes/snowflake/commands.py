@@ -114,6 +114,7 @@ _COMMANDS: dict[str, Command] = {
     "CREATE DATABASE": schemas.create_database,
     "CREATE TRANSIENT DATABASE": _with(schemas.create_database, transient=True),
     "CREATE OR REPLACE DATABASE": _with(schemas.create_database, replace=True),
+    "ALTER DATABASE": schemas.alter_database,
     "DROP DATABASE": schemas.drop_database,
     "COMMENT ON SCHEMA": schemas.comment_on_schema,
     "COMMENT ON DATABASE": schemas.comment_on_database,

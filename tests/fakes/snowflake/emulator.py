@@ -4,7 +4,7 @@ import datetime as dt
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -34,7 +34,18 @@ class Injected:
 class Emulator:
     """A Snowflake account, served while the ``with`` block lasts.
 
-    It has the user TESTER with an OAuth token and an access token, the role TESTER_ROLE, the warehouse WH, and no database.
+    It has the user TESTER with an OAuth token and an access token, the role TESTER_ROLE, the warehouse WH, and no database::
+
+        with Emulator() as emulator:
+            emulator.create_database("RAW", retention=30)
+            emulator.land("RAW.SHOP", "2026-11-21 20:00", "create table t (id int)", "insert into t values (1)")
+            emulator.now = "2026-11-23 06:00"
+            with snowflake.connector.connect(**emulator.settings) as connection:
+                connection.cursor().execute("create transient schema RAW.COPY clone RAW.SHOP at (timestamp => …)")
+            assert [statement.kind for statement in emulator.log] == ["CREATE SCHEMA"]
+
+    Its limits: timestamps hold microseconds; TIMESTAMP_TZ forgets its offset; JSON that is not a literal keeps its keys' order;
+    DATEADD of a DATE gives a timestamp; what grants allow is not enforced, see ``hide`` and ``fail``.
     """
 
     account = "emulated"
@@ -113,9 +124,9 @@ class Emulator:
 
     # What is in the account.
 
-    def create_database(self, name: str, owner: str = "ACCOUNTADMIN") -> Database:
-        """Add a database with its schemas INFORMATION_SCHEMA and PUBLIC."""
-        database = Database(name, self.now, owner)
+    def create_database(self, name: str, owner: str = "ACCOUNTADMIN", retention: int | None = None) -> Database:
+        """Add a database with its schemas INFORMATION_SCHEMA and PUBLIC, and so many days of Time Travel."""
+        database = Database(name, self.now, owner, retention=retention)
         self.catalog.databases[name] = database
         for schema in ("INFORMATION_SCHEMA", "PUBLIC"):
             database.schemas[schema] = Schema(name, schema, self.now, "" if schema == "INFORMATION_SCHEMA" else owner)
@@ -124,21 +135,15 @@ class Emulator:
 
     def run(self, *statements: str, at: str | None = None, role: str = "ACCOUNTADMIN") -> list[tuple[Any, ...]]:
         """Run statements beside the server, unlogged, as if at an instant; return the last one's rows."""
-        session = Session(self, self.connection.cursor(), "ADMIN", role, warehouse="WH")
-        kept, rows = len(self.log), []
-        with self.lock:
-            if at is None:
-                rows = [session.execute(statement) for statement in statements]
-            else:
-                with self.as_if_at(at):
-                    rows = [session.execute(statement) for statement in statements]
-            del self.log[kept:]
-        last = rows[-1]
-        return (
-            [tuple(row.values()) for row in last.table.to_pylist()]
-            if last.table is not None
-            else [tuple(row) for row in last.rows]
-        )
+        session = Session(self, self.connection.cursor(), "ADMIN", role, warehouse="WH", observed=False)
+        try:
+            with self.lock if at else nullcontext(), self.as_if_at(at) if at else nullcontext():
+                last = [session.execute(statement) for statement in statements][-1]
+        finally:
+            session.close()
+        if last.table is None:
+            return [tuple(row) for row in last.rows]
+        return list(zip(*(column.to_pylist() for column in last.table.columns), strict=True))
 
     def land(self, schema: str, at: str, *statements: str) -> None:
         """Run statements in a schema (``RAW."salesforce"``, made if need be) as if at an instant, and record it."""
@@ -171,6 +176,11 @@ class Emulator:
         if role not in self.catalog.roles:
             self.catalog.roles.append(role)
         self.users[name] = User(name, role, list(keys))
+
+    def end_sessions(self) -> None:
+        """Let every session time out, as those of killed clients do in the end."""
+        assert self._server is not None, "the emulator serves only inside its `with` block"
+        self._server.end_sessions()
 
     # Failures.
 

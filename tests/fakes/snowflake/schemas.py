@@ -180,6 +180,15 @@ def create_database(session: "Session", words: Words, replace: bool = False, tra
     return status(f"Database {name} successfully created.")
 
 
+def alter_database(session: "Session", words: Words) -> Result:
+    """https://docs.snowflake.com/en/sql-reference/sql/alter-database"""
+    words.accept("IF", "EXISTS")
+    database = session.emulator.catalog.database(words.name()[-1])
+    words.expect("SET")
+    _settings(words, database)
+    return status(DONE)
+
+
 def drop_database(session: "Session", words: Words) -> Result:
     exists = words.accept("IF", "EXISTS")
     name = words.name()[-1]

@@ -39,6 +39,10 @@ class Server(ThreadingHTTPServer):
     def port(self) -> int:
         return int(self.server_address[1])
 
+    def end_sessions(self) -> None:
+        for token in list(self.sessions):
+            self.sessions.pop(token).close()
+
     def close(self) -> None:
         self.shutdown()
         self.server_close()
@@ -69,7 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
             elif url.path == "/queries/v1/query-request":
                 data = self._query(content)
             elif url.path == "/session":
-                self.server.sessions.pop(self._token(), None)
+                session = self.server.sessions.pop(self._token(), None)
+                if session is not None:
+                    session.close()
                 data = None
             elif url.path == "/session/token-request":
                 data = {"sessionToken": self._token(), "masterToken": self._token(), "validityInSecondsST": 3600}

@@ -41,6 +41,8 @@ class Session:
     schema: str | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     in_transaction: bool = False
+    observed: bool = True
+    """Whether its statements are logged, delayed and made to fail; those that set a test up are not."""
     journal: list[str] = field(default_factory=list)
     """What the open transaction wrote, to be written again where a failed statement makes DuckDB give the transaction up."""
     temporary: dict[tuple[str, str, str], Table] = field(default_factory=dict)
@@ -59,10 +61,12 @@ class Session:
             role=self.role,
             at=self.emulator.now,
         )
-        self.emulator.log.append(entry)
-        time.sleep(self.emulator.delay)
+        if self.observed:
+            self.emulator.log.append(entry)
+            time.sleep(self.emulator.delay)
         try:
-            self.emulator.raise_injected(entry)
+            if self.observed:
+                self.emulator.raise_injected(entry)
             return self._run_when_free(sql, words, entry)
         except SnowflakeError as error:
             entry.error = error.code
@@ -145,6 +149,12 @@ class Session:
     def commit(self) -> None:
         """End the transaction, if there is one; also what any DDL does first."""
         self._end("commit")
+
+    def close(self) -> None:
+        """Give up what is not committed, and the temporary tables."""
+        with self.emulator.lock:
+            self.rollback()
+            self.connection.close()
 
     def rollback(self) -> None:
         self._end("rollback")

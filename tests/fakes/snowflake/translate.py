@@ -50,13 +50,12 @@ def name_of(table: exp.Expr) -> tuple[str, ...]:
 def to_duckdb(tree: exp.Expr, context: Context) -> str:
     """Return DuckDB SQL for a parsed query, DML statement or expression; the tree is used up."""
     _name_columns(tree)
-    places = {id(table): context.place(table) for table in tree.find_all(exp.Table) if is_stored(table)}
-    tables = [table for table in tree.find_all(exp.Table) if id(table) in places]
     _table_functions(tree, context)
+    places = [(table, context.place(table)) for table in tree.find_all(exp.Table) if is_stored(table)]
     for identifier in [found for found in tree.find_all(exp.Identifier) if not found.meta.get("stored")]:
         identifier.replace(exp.to_identifier(names.stored(exact_name(identifier)), quoted=True))
-    for table in tables:
-        _store(table, places[id(table)])
+    for table, place in places:
+        _store(table, place)
     for column in tree.find_all(exp.Column):
         column.set("db", None)
         column.set("catalog", None)
