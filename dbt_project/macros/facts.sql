@@ -38,8 +38,11 @@
   {% endfor %}
   {% set facts.history = described(facts.history) %}
   {% set facts.is_newest = not facts.next_cutoff and not facts.applied %}
-  {#- A transaction that an error left open on this connection would be committed with the next. -#}
-  {% if facts.open_transaction %}{% do send(['rollback']) %}{% endif %}
+  {#- A transaction that an error left open on this connection is seen from within, and would be committed with the next. -#}
+  {% if facts.open_transaction %}
+    {% do send(['rollback']) %}
+    {% do return(facts_of(relation, run)) %}
+  {% endif %}
   {% do return(facts) %}
 {% endmacro %}
 
