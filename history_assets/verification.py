@@ -12,9 +12,13 @@ from typing import Any
 
 from history_assets import dbt_files
 from history_assets.errors import ProjectError
+from history_assets.inventory import SYNCED
 from history_assets.naming import table_name
 from history_assets.snapshots import Plan, fold
 from history_assets.warehouse.base import Applied, Clone, Difference, Status, Warehouse
+
+_LONG = 8
+"""Columns of a row above which its key says more than all of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,13 +78,22 @@ def _verify_clone(clone: Clone, rows: Sequence[Applied], warehouse: Warehouse) -
     differences: Mapping[Applied, Difference] = dict(zip(folded, warehouse.differences(clone, folded), strict=True))
     for row in rows:
         name = f"{table_name(row.schema, row.table)} as of {row.date}"
-        yield Finding(row.schema, row.table, row.date, _problem(name, differences.get(row)))
+        yield Finding(row.schema, row.table, row.date, _problem(name, row, differences.get(row)))
 
 
-def _problem(name: str, found: Difference | None) -> str | None:
+def _problem(name: str, row: Applied, found: Difference | None) -> str | None:
     if found is None:
         return f"{name}: the clone was made again after it was folded: run the date again"
     if not (found.only_history or found.only_clone):
         return None
-    rows = "; ".join(str(example) for example in found.examples)
-    return f"{name}: {found.only_history} rows only in history, {found.only_clone} only in the clone, such as {rows}"
+    examples = "; ".join(dict.fromkeys(_example(row, example) for example in found.examples))
+    return f"{name}: {found.only_history} rows only in history, {found.only_clone} only in the clone, such as {examples}"
+
+
+def _example(row: Applied, values: Sequence[Any]) -> str:
+    """Return a row that differs as people read it: by its key where it is long and has one."""
+    compared = [column.name for column in row.columns if column.name.lower() != SYNCED]
+    named = dict(zip(compared, values, strict=True)) if len(compared) == len(values) else {}
+    if len(values) <= _LONG or not all(part in named for part in row.key) or not row.key:
+        return str(tuple(values))
+    return ", ".join(f"{part}={named[part]!r}" for part in row.key)
