@@ -32,7 +32,7 @@ class Recorder:
 
     def invoke(self, arguments: list[str]) -> Any:
         calls.clear()
-        began = time.perf_counter()
+        base, began = peak(), time.perf_counter()
         done = self.runner.invoke(arguments)
         seconds = time.perf_counter() - began
         nodes = getattr(done.result, "results", None)
@@ -47,6 +47,7 @@ class Recorder:
                 "calls": {node: len(sent) for node, sent in calls.items()},
                 "statements": {node: sum(len(duckdb.extract_statements(sql)) for sql in sent) for node, sent in calls.items()},
                 "sql": dict(calls) if keep_sql else {},
+                "base": base,
                 "peak": peak(),
             }
         )
@@ -59,6 +60,9 @@ keep_sql = False
 
 def peak() -> int:
     """Return the most memory that this process has had, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage counts what the parent had before it became this process
+        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -113,12 +117,12 @@ def run_by_hand(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
     connection = duckdb.connect(asked["history"])
     connection.execute("set TimeZone = 'UTC'")
     connection.execute(f"attach '{asked['clone']}' as clone (read_only)")
-    began = time.perf_counter()
+    base, began = peak(), time.perf_counter()
     for sql in asked["statements"]:
         connection.execute(sql)
     seconds = time.perf_counter() - began
     connection.close()
-    return [{"seconds": seconds, "peak": peak()}]
+    return [{"seconds": seconds, "base": base, "peak": peak()}]
 
 
 @contextlib.contextmanager
