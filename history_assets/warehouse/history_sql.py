@@ -102,7 +102,7 @@ def differences(dialect: Dialect, history: HistoryTable, clone: str | None, appl
         "select coalesce(sum(case when rows_left > 0 then rows_left end), 0) as only_history, "
         "coalesce(sum(case when rows_left < 0 then -rows_left end), 0) as only_clone from surplus"
     )
-    examples = f"select {', '.join(shown) or 'rows_left'} from surplus limit {_EXAMPLES}"
+    examples = f"select {', '.join(shown) or 'rows_left'} from surplus order by rows_left desc, 1 limit {_EXAMPLES}"
     return Statement(f"{surplus} {counts}", values, compute=True), Statement(f"{surplus} {examples}", values, compute=True)
 
 
