@@ -12,13 +12,14 @@ night on which dbt reports an error for the table counts as not exact, a table t
 import argparse
 import collections
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
 from benchmarks.arena import Stock, machine
 from history_assets.naming import quote
-from history_assets.warehouse import duckdb_history
+from history_assets.warehouse import duckdb_history, history_sql
 from history_assets.warehouse.base import Status
 from tests.stories.test_timelines import Bench, date_of
 from tests.stories.timelines import NIGHTS, State, collect
@@ -101,17 +102,17 @@ def ours_is_exact(connection: duckdb.DuckDBPyConnection, bench: Bench, name: str
     if len(found) != 1:
         return False
     connection.execute("use ours")
-    select = duckdb_history._as_of(connection, found[0], [each for each in found[0].columns if each.name != "_fivetran_synced"])
-    held = select.replace("$1", f"timestamp '{date_of(number)}'")
+    history = duckdb_history._history(connection, found[0])
+    held = history_sql.as_of(duckdb_history.DIALECT, history, found[0], deleted=True)
     if state is None:
-        return not connection.execute(held).fetchall()
-    return same_rows(connection, held, name, state)
+        return not connection.execute(held.text, held.values).fetchall()
+    return same_rows(connection, held.text, name, state, held.values)
 
 
-def same_rows(connection: duckdb.DuckDBPyConnection, held: str, name: str, state: State) -> bool:
+def same_rows(connection: duckdb.DuckDBPyConnection, held: str, name: str, state: State, values: Sequence[object] = ()) -> bool:
     """Say whether a select gives the rows of a clone's table, as a multiset of texts."""
     texts = ", ".join(f"cast({quote(column)} as varchar)" for column, _ in state.columns)
-    found = collections.Counter(connection.execute(f"select {texts} from ({held})").fetchall())
+    found = collections.Counter(connection.execute(f"select {texts} from ({held})", list(values)).fetchall())
     return found == collections.Counter(connection.execute(f"select {texts} from clone.main.{name}").fetchall())
 
 

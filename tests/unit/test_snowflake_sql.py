@@ -200,7 +200,11 @@ GOLDEN: dict[str, tuple[Statement, str, type]] = {
         "coalesce(sum(case when rows_left < 0 then -rows_left end), 0) as only_clone from surplus",
         expressions.Select,
     ),
-    "examples of what differs": (EXAMPLES, f"{SURPLUS} select v1, v2 from surplus order by rows_left desc, 1 limit 5", expressions.Select),
+    "examples of what differs": (
+        EXAMPLES,
+        f"{SURPLUS} select v1, v2 from surplus order by rows_left desc, 1 limit 5",
+        expressions.Select,
+    ),
     "contradictions": (
         history_sql.contradictions(DIALECT, HISTORY, snowflake_sql.ledger("HISTORY"), APPLIED, ["identifiers that rows share"]),
         'with nights as (select * from "HISTORY"."_history_assets"."applied" '
