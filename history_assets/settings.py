@@ -16,7 +16,7 @@ import pydantic_settings
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from history_assets.credentials import SnowflakeCredentials
+from history_assets.credentials import FivetranCredentials, SnowflakeCredentials
 from history_assets.dates import Cutoff
 from history_assets.errors import SettingsError
 from history_assets.gates import Gate
@@ -24,6 +24,9 @@ from history_assets.gates import Gate
 PREFIX = "HISTORY_"
 RUN_VARIABLE = "HISTORY_RUN"
 """Carries a run's clones to the macros of a dbt process; set by this project, never by a person."""
+
+CREDENTIALS = ("snowflake", "fivetran")
+"""Fields that are filled from variables of their own prefix."""
 
 NOT_YET = {
     "HISTORY_CLONE_RETENTION_DAYS": "clones are kept until somebody deletes them",
@@ -85,6 +88,7 @@ class Settings(BaseSettings):
     )
 
     snowflake: SnowflakeCredentials | None = Field(None, description="How to log in to Snowflake, from SNOWFLAKE_*.")
+    fivetran: FivetranCredentials | None = Field(None, description="How to ask Fivetran's API, from FIVETRAN_*.")
 
     @field_validator("cutoff", mode="before")
     @classmethod
@@ -120,14 +124,13 @@ class Settings(BaseSettings):
     def from_env(cls) -> Self:
         """Return the settings of the environment; raises SettingsError naming each variable that is unknown or malformed."""
         settings = cls.without_credentials()
-        if settings.engine != "snowflake":
-            return settings
-        return settings.model_copy(update={"snowflake": SnowflakeCredentials.from_env()})
+        snowflake = SnowflakeCredentials.from_env() if settings.engine == "snowflake" else None
+        return settings.model_copy(update={"snowflake": snowflake, "fivetran": FivetranCredentials.from_env()})
 
     @classmethod
     def without_credentials(cls) -> Self:
         """Return the settings of the environment, with no credentials, whatever the engine; otherwise as ``from_env``."""
-        known = {PREFIX + name.upper() for name in cls.model_fields if name != "snowflake"}
+        known = {PREFIX + name.upper() for name in cls.model_fields if name not in CREDENTIALS}
         given = {name for name in os.environ if name.startswith(PREFIX) and name != RUN_VARIABLE}
         if unknown := sorted(given - known):
             raise SettingsError("; ".join(_unknown(name, sorted(known)) for name in unknown))
