@@ -166,8 +166,13 @@ def fold_requests(
                 job_name=SNAPSHOTS_JOB,
                 asset_selection=sorted(selected),
                 partition_key=first if first == last else None,
-                tags=None if first == last else {_RANGE_START: first, _RANGE_END: last},
+                tags=None if first == last else range_tags(first, last),
             )
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """Return the tags of a run over the dates from a first to a last, in the order in which their keys are stored."""
+    return {_RANGE_START: first, _RANGE_END: last}
 
 
 def materialized(instance: dg.DagsterInstance, run_id: str) -> list[tuple[dg.AssetKey, str]]:

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import dagster as dg
 from pydantic import Field
 
-from history_assets.errors import HistoryError
+from history_assets.errors import HistoryError, NotSettledError
+from history_assets.failures import Kind, Problem, failure
 from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
 from history_assets.naming import clone_key, encode, fivetran_key
@@ -52,17 +53,15 @@ def clone_assets(inventory: Inventory, warehouse: Warehouse, now: Callable[[], d
     def clones(context: dg.AssetExecutionContext, config: CloneConfig) -> Iterator[dg.MaterializeResult[None]]:
         dates = dates_of(context, warehouse.settings.cutoffs(), now())
         selected = sorted(schemas[key] for key in context.selected_asset_keys)
-        failures: list[str] = []
+        problems: list[Problem] = []
         with ThreadPoolExecutor(warehouse.settings.threads) as pool:
             quiet = QuietPoints(warehouse, open_source(warehouse, warehouse.settings.cutoffs().at(dates[0])), now)
             outcomes = pool.map(lambda schema: clone_schema(quiet, schema, dates, replace=config.reclone), selected)
             for schema, outcome in zip(selected, outcomes, strict=True):
                 yield from _record(context, schema, outcome)
-                failures += [str(result) for result in outcome.values() if isinstance(result, HistoryError)]
-        if failures:
-            raise dg.Failure(
-                f"{len(failures)} of {len(selected) * len(dates)} clones failed: " + "; ".join(failures), allow_retries=False
-            )
+                problems += _problems(schema, outcome)
+        if problems:
+            raise failure(f"{len(problems)} of {len(selected) * len(dates)} clones failed", problems)
 
     return clones
 
@@ -94,6 +93,13 @@ def _record(
     # A result would stand for every date of the run, so the good dates are recorded one by one.
     for date, clone in made.items():
         context.log_event(dg.AssetMaterialization(key, partition=str(date), metadata=_metadata(clone)))
+
+
+def _problems(schema: str, outcome: dict[dt.date, Clone | HistoryError]) -> Iterator[Problem]:
+    for date, result in outcome.items():
+        if isinstance(result, HistoryError):
+            kind = Kind.NOT_SETTLED if isinstance(result, NotSettledError) else Kind.FAILED
+            yield Problem("/".join(clone_key(schema)), str(date), str(result), kind)
 
 
 def _metadata(clone: Clone) -> dict[str, dg.MetadataValue]:
