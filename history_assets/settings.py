@@ -8,12 +8,13 @@ import datetime as dt
 import difflib
 import fnmatch
 import os
+import re
 import zoneinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic_settings
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from history_assets.credentials import FivetranCredentials, SnowflakeCredentials
@@ -27,6 +28,9 @@ RUN_VARIABLE = "HISTORY_RUN"
 
 CREDENTIALS = ("snowflake", "fivetran")
 """Fields that are filled from variables of their own prefix."""
+
+SECRET = ("alert_urls",)
+"""Fields whose values no error repeats."""
 
 NOT_YET = {
     "HISTORY_CLONE_RETENTION_DAYS": "clones are kept until somebody deletes them",
@@ -87,6 +91,10 @@ class Settings(BaseSettings):
         None, pattern=r"^[^:/]+:\d+$", description="host:port of the Dagster webserver that is told to reload after a refresh."
     )
 
+    alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Channels that are told of failures, as addresses of the apprise library, comma-separated."
+    )
+
     snowflake: SnowflakeCredentials | None = Field(None, description="How to log in to Snowflake, from SNOWFLAKE_*.")
     fivetran: FivetranCredentials | None = Field(None, description="How to ask Fivetran's API, from FIVETRAN_*.")
 
@@ -112,6 +120,16 @@ class Settings(BaseSettings):
     def _patterns(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("alert_urls", mode="before")
+    @classmethod
+    def _channels(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            # An address may have commas of its own.
+            value = tuple(part for part in re.split(r"[\s,]+(?=[A-Za-z][\w.+-]*://)", value.strip(" ,")) if part)
+            if not all(re.fullmatch(r"[A-Za-z][\w.+-]*://\S+", part) for part in value):
+                raise ValueError("expected addresses such as slack://… or mailto://…, comma-separated")
         return value
 
     @field_validator("home")
@@ -175,4 +193,6 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _malformed(detail: Any) -> str:
     name = PREFIX + str(detail["loc"][0]).upper()
+    if detail["loc"][0] in SECRET:
+        return f"found a wrong {name}: {detail['msg'].removeprefix('Value error, ')}"
     return f"found {name}={os.environ.get(name, '')!r}: {detail['msg'].removeprefix('Value error, ')}"
