@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from history_assets.errors import FivetranError
 from history_assets.fivetran.api import FivetranApi
 from history_assets.fivetran.log import syncs_of
 from history_assets.fivetran.quiet import Cannot, NotSettled, instant_of, quiet_point
@@ -69,6 +70,7 @@ class ApiSource:
         self._api = api
         self._lock = threading.Lock()
         self._listed: tuple[dt.datetime, list[Connection]] | None = None
+        self._refused: FivetranError | None = None
 
     def known(self, schema: str, since: dt.datetime, now: dt.datetime) -> Known | None:
         """See ``SyncSource``."""
@@ -82,8 +84,14 @@ class ApiSource:
 
     def _list(self, now: dt.datetime) -> tuple[dt.datetime, list[Connection]]:
         with self._lock:
+            if self._refused:  # it was asked more than once already: no schema of this run waits for it again
+                raise self._refused
             if self._listed is None:
-                self._listed = now, self._api.connections()
+                try:
+                    self._listed = now, self._api.connections()
+                except FivetranError as error:
+                    self._refused = error
+                    raise
             return self._listed
 
     def _known(self, connection: Connection, since: dt.datetime, now: dt.datetime, listed: dt.datetime) -> Known:

@@ -241,6 +241,17 @@ def test_an_api_that_does_not_answer_fails_the_clone_and_may_be_tried_again(
     assert over_api.clone_dates() == {}
 
 
+def test_one_schema_waits_for_an_api_that_is_down_and_the_others_do_not(fivetran: FakeFivetran) -> None:
+    waits: list[float] = []
+    source = ApiSource(FivetranApi(fivetran.credentials(), waits.append))
+    fivetran.close()
+
+    for schema in ("crm", "shop", "pay"):
+        with pytest.raises(FivetranUnreachableError):
+            source.known(schema, SINCE, NOW)
+    assert len(waits) == 4
+
+
 def test_without_an_api_the_log_tells(warehouse: DuckDBWarehouse) -> None:
     assert isinstance(open_source(warehouse, CUTOFF), LogSource)
 
