@@ -1,15 +1,17 @@
-"""What happens by itself: jobs, the nightly schedule, the sensor that folds what was cloned.
+"""What happens by itself: jobs, the nightly schedule, the sensors that fold what was cloned and tell of what failed.
 
 Belongs here: when runs are asked for, and for what. Does not belong here: what a run does (``clones``, ``snapshots``).
 """
 
 import collections
 import dataclasses
+import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from history_assets.alerts import alert, events_of
 from history_assets.dates import Cutoff
 from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory
@@ -140,6 +142,25 @@ def snapshot_sensors(job: "AssetJob", inventory: Inventory) -> list[dg.SensorDef
     return [sensor(status) for status in _FINISHED]
 
 
+def alert_sensors(settings: Settings, now: Callable[[], dt.datetime]) -> list[dg.SensorDefinition]:
+    """Return the sensor that tells the channels of ``HISTORY_ALERT_URLS`` of every failed run; none where there are none."""
+    if not settings.alert_urls:
+        return []
+
+    @dg.run_failure_sensor(
+        name="alert",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=30,
+        description="Tell the channels of HISTORY_ALERT_URLS what failed, once for each cause.",
+    )
+    def alert_on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason:
+        events = events_of(context.dagster_run, context.get_step_failure_events())
+        sent = alert(context.instance, events, now(), settings.alert_urls, settings.webserver, context.log.warning)
+        return dg.SkipReason("; ".join(sent) or "nothing that is news")
+
+    return [alert_on_failure]
+
+
 def fold_requests(
     run_id: str,
     made: Collection[tuple[dg.AssetKey, str]],
@@ -166,8 +187,13 @@ def fold_requests(
                 job_name=SNAPSHOTS_JOB,
                 asset_selection=sorted(selected),
                 partition_key=first if first == last else None,
-                tags=None if first == last else {_RANGE_START: first, _RANGE_END: last},
+                tags=None if first == last else range_tags(first, last),
             )
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """Return the tags of a run over the dates from a first to a last, in the order in which their keys are stored."""
+    return {_RANGE_START: first, _RANGE_END: last}
 
 
 def materialized(instance: dg.DagsterInstance, run_id: str) -> list[tuple[dg.AssetKey, str]]:

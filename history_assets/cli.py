@@ -109,24 +109,30 @@ def refresh() -> None:
 
 @app.command()
 def run(
-    date: Annotated[str, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")],
+    date: Annotated[
+        str,
+        typer.Option("--date", metavar="YYYY-MM-DD[..YYYY-MM-DD]", help="The clone date, or a first and a last."),
+    ],
     schema: SchemaOption = None,
     reclone: Annotated[bool, typer.Option("--reclone", help="Clone again what is cloned already.")] = False,
     allow: Annotated[list[Gate] | None, typer.Option(help="A gate to leave open in this run; can be repeated.")] = None,
 ) -> None:
-    """Clone a date and fold it into the histories, through Dagster.
+    """Clone dates and fold them into the histories, through Dagster; one that cannot be cloned stops no other.
 
     Example: history-assets run --date 2026-11-22 --schema salesforce
+
+    Example: history-assets run --date 2026-11-01..2026-11-22
     """
-    from history_assets.dates import parse_date
-    from history_assets.nights import run_night
+    from history_assets.dates import parse_dates
+    from history_assets.nights import run_nights
 
     settings, warehouse = _open()
-    report = run_night(settings, warehouse, parse_date(date), schema, reclone=reclone, allow=allow or ())
-    out.print(f"{report.date}: {report.said()}", markup=False)
-    for failure in report.failures:
+    nights, failures = run_nights(settings, warehouse, parse_dates(date), schema, reclone=reclone, allow=allow or ())
+    for night in nights:
+        out.print(f"{night.date}: {night.said()}", markup=False)
+    for failure in failures:
         err.print(f"error: {failure}", markup=False, style="red")
-    if report.failures:
+    if failures:
         raise typer.Exit(FAILED)
 
 

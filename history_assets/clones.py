@@ -5,23 +5,19 @@ Belongs here: which clones a run makes, and how Dagster is told. Does not belong
 
 import datetime as dt
 import functools
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 from pydantic import Field
 
-from history_assets.errors import HistoryError
-from history_assets.fivetran.log import syncs_of
-from history_assets.fivetran.syncs import quiet_before, quiet_now
+from history_assets.errors import HistoryError, NotSettledError
+from history_assets.failures import Kind, Problem, failure
+from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
 from history_assets.naming import clone_key, encode, fivetran_key
 from history_assets.partitions import CLONE_DATES, dates_of
-from history_assets.warehouse.base import Clone, SyncEvent, Warehouse
-
-LONGEST_REACH = dt.timedelta(days=90)
-"""How far back any engine can clone; a sync that was earlier is of no account."""
+from history_assets.warehouse.base import Clone, Warehouse
 
 
 class CloneConfig(dg.Config):
@@ -57,52 +53,28 @@ def clone_assets(inventory: Inventory, warehouse: Warehouse, now: Callable[[], d
     def clones(context: dg.AssetExecutionContext, config: CloneConfig) -> Iterator[dg.MaterializeResult[None]]:
         dates = dates_of(context, warehouse.settings.cutoffs(), now())
         selected = sorted(schemas[key] for key in context.selected_asset_keys)
-        failures: list[str] = []
+        problems: list[Problem] = []
         with ThreadPoolExecutor(warehouse.settings.threads) as pool:
-            syncs = Syncs(warehouse, dates)
-            outcomes = pool.map(lambda schema: clone_schema(syncs, schema, dates, replace=config.reclone), selected)
+            quiet = QuietPoints(warehouse, open_source(warehouse, warehouse.settings.cutoffs().at(dates[0])), now)
+            outcomes = pool.map(lambda schema: clone_schema(quiet, schema, dates, replace=config.reclone), selected)
             for schema, outcome in zip(selected, outcomes, strict=True):
                 yield from _record(context, schema, outcome)
-                failures += [str(result) for result in outcome.values() if isinstance(result, HistoryError)]
-        if failures:
-            raise dg.Failure(
-                f"{len(failures)} of {len(selected) * len(dates)} clones failed: " + "; ".join(failures), allow_retries=False
-            )
+                problems += _problems(schema, outcome)
+        if problems:
+            raise failure(f"{len(problems)} of {len(selected) * len(dates)} clones failed", problems)
 
     return clones
 
 
-class Syncs:
-    """What is known of syncs in one run of clones: which instant of a schema is quiet for a date."""
-
-    def __init__(self, warehouse: Warehouse, dates: list[dt.date]) -> None:
-        self.warehouse = warehouse
-        self._since = warehouse.settings.cutoffs().at(min(dates)) - LONGEST_REACH
-        self._lock = threading.Lock()
-        self._events: list[SyncEvent] | None = None
-
-    def quiet_point(self, schema: str, date: dt.date) -> dt.datetime | None:
-        """Return the instant to clone, nothing where the log knows nothing of the schema; raises CloneError where none is."""
-        syncs = syncs_of(schema, self._read())
-        decide = quiet_before if self.warehouse.reaches_back else quiet_now
-        return None if syncs is None else decide(schema, syncs, self.warehouse.settings.cutoffs().at(date))
-
-    def _read(self) -> list[SyncEvent]:
-        if not self.warehouse.reaches_back:
-            return self.warehouse.sync_events(self._since)  # what is cloned is now, so what is known must be of now
-        with self._lock:  # the past stays as it is: once a run, however many schemas
-            if self._events is None:
-                self._events = self.warehouse.sync_events(self._since)
-            return self._events
-
-
-def clone_schema(syncs: Syncs, schema: str, dates: list[dt.date], *, replace: bool) -> dict[dt.date, Clone | HistoryError]:
+def clone_schema(
+    quiet: QuietPoints, schema: str, dates: list[dt.date], *, replace: bool
+) -> dict[dt.date, Clone | HistoryError]:
     """Clone a schema for each date, oldest first, and return what came of each; one date's failure stops no other."""
     outcome: dict[dt.date, Clone | HistoryError] = {}
     for date in dates:
         try:
-            settle = functools.partial(syncs.quiet_point, schema, date)
-            outcome[date] = syncs.warehouse.clone(schema, date, settle, replace=replace)
+            settle = functools.partial(quiet.of, schema, date)
+            outcome[date] = quiet.warehouse.clone(schema, date, settle, replace=replace)
         except HistoryError as error:
             outcome[date] = error
     return outcome
@@ -121,6 +93,13 @@ def _record(
     # A result would stand for every date of the run, so the good dates are recorded one by one.
     for date, clone in made.items():
         context.log_event(dg.AssetMaterialization(key, partition=str(date), metadata=_metadata(clone)))
+
+
+def _problems(schema: str, outcome: dict[dt.date, Clone | HistoryError]) -> Iterator[Problem]:
+    for date, result in outcome.items():
+        if isinstance(result, HistoryError):
+            kind = Kind.NOT_SETTLED if isinstance(result, NotSettledError) else Kind.FAILED
+            yield Problem("/".join(clone_key(schema)), str(date), str(result), kind)
 
 
 def _metadata(clone: Clone) -> dict[str, dg.MetadataValue]:

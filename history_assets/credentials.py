@@ -1,22 +1,23 @@
-"""How this project logs in to Snowflake: ``SNOWFLAKE_*`` variables in, one frozen ``SnowflakeCredentials`` out.
+"""How this project logs in: ``SNOWFLAKE_*`` and ``FIVETRAN_*`` variables in, frozen ``…Credentials`` out.
 
 Belongs here: which of them there are, which must be there, and that none is a password. Does not belong here: connecting
-(``warehouse/snowflake_session``). Other tools read variables of the same prefix, so one that is unknown is left alone, unless
-it is so near to one of these that it must be meant.
+(``warehouse/snowflake_session``, ``fivetran/api``). Other tools read variables of the same prefixes, so one that is unknown is
+left alone, unless it is so near to one of these that it must be meant.
 """
 
 import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from history_assets.errors import SettingsError
 
 SNOWFLAKE = "SNOWFLAKE_"
+FIVETRAN = "FIVETRAN_"
 
 _PASSWORDS = ("SNOWFLAKE_PASSWORD", "SNOWFLAKE_PWD")
 _KEYS = ("private_key_path", "private_key", "token")
@@ -63,11 +64,12 @@ class SnowflakeCredentials(BaseSettings):
         """Return the credentials of the environment; raises SettingsError naming all that is missing, malformed or refused."""
         known = {SNOWFLAKE + name.upper() for name in cls.model_fields}
         problems = [_password(name) for name in _PASSWORDS if os.environ.get(name)]
-        problems += [_near_miss(name, known) for name in sorted(os.environ) if _is_near_miss(name, known)]
+        problems += _near_misses(SNOWFLAKE, known)
         try:
             found = cls()
         except ValidationError as error:
-            raise SettingsError("; ".join([*problems, *(_malformed(detail) for detail in error.errors())])) from None
+            wrong = (_malformed(SNOWFLAKE, detail, "the Snowflake engine") for detail in error.errors())
+            raise SettingsError("; ".join([*problems, *wrong])) from None
         problems += found._contradictions()
         if problems:
             raise SettingsError("; ".join(problems))
@@ -95,6 +97,53 @@ class SnowflakeCredentials(BaseSettings):
         return []
 
 
+class FivetranCredentials(BaseSettings):
+    """A key to Fivetran's REST API, and the groups whose connections matter; nothing secret shows in its text."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=FIVETRAN, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    api_key: SecretStr = Field(description="Key of a scoped API key.")
+    api_secret: SecretStr = Field(description="Its secret.")
+    group_id: Annotated[tuple[str, ...], NoDecode] = Field(
+        description="Groups of the connections that load into raw, comma-separated."
+    )
+    api_url: str = Field("https://api.fivetran.com/v1", description="Address of the API.")
+
+    @field_validator("group_id", mode="before")
+    @classmethod
+    def _groups(cls, value: Any) -> Any:
+        found = tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if not found or not all(re.fullmatch(r"[A-Za-z0-9_-]+", group) for group in found):
+            raise ValueError("expected the ids of groups, such as projected_sickle, comma-separated")
+        return found
+
+    @field_validator("api_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        # The secret goes with every request.
+        if not re.fullmatch(r"https://[^/?#@]+(/[^?#]*)?|http://(127\.0\.0\.1|localhost)(:\d+)?(/[^?#]*)?", value):
+            raise ValueError("expected an address that begins with https://")
+        return value.rstrip("/")
+
+    @classmethod
+    def from_env(cls) -> Self | None:
+        """Return the credentials of the environment, nothing where it has none; raises SettingsError for a part of them."""
+        known = {FIVETRAN + name.upper() for name in cls.model_fields}
+        problems = _near_misses(FIVETRAN, known)
+        if not problems and not any(os.environ.get(name) for name in known):
+            return None
+        try:
+            found = cls()
+        except ValidationError as error:
+            problems += [_malformed(FIVETRAN, detail, "Fivetran's API") for detail in error.errors()]
+            raise SettingsError("; ".join(problems)) from None
+        if problems:
+            raise SettingsError("; ".join(problems))
+        return found
+
+
 def exact_name(typed: str) -> str:
     """Return a name as Snowflake keeps it, given as a login takes it: in capitals, unless it is quoted or no plain word."""
     if len(typed) > 1 and typed[0] == typed[-1] == '"':
@@ -109,16 +158,14 @@ def _password(name: str) -> str:
     )
 
 
-def _is_near_miss(name: str, known: set[str]) -> bool:
-    return name.startswith(SNOWFLAKE) and name not in known and bool(difflib.get_close_matches(name, known, 1, _NEAR))
+def _near_misses(prefix: str, known: set[str]) -> list[str]:
+    given = [name for name in sorted(os.environ) if name.startswith(prefix) and name not in known]
+    near = {name: difflib.get_close_matches(name, known, 1, _NEAR) for name in given}
+    return [f"found {name}: did you mean {meant[0]}?" for name, meant in near.items() if meant]
 
 
-def _near_miss(name: str, known: set[str]) -> str:
-    return f"found {name}: did you mean {difflib.get_close_matches(name, known, 1, _NEAR)[0]}?"
-
-
-def _malformed(detail: Any) -> str:
-    name = SNOWFLAKE + str(detail["loc"][0]).upper()
+def _malformed(prefix: str, detail: Any, who: str) -> str:
+    name = prefix + str(detail["loc"][0]).upper()
     if detail["type"] == "missing":
-        return f"found no {name}, which the Snowflake engine needs: set it"
+        return f"found no {name}, which {who} needs: set it"
     return f"found a wrong {name}: {detail['msg'].removeprefix('Value error, ')}"  # never its value, which may be secret

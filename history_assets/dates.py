@@ -26,6 +26,16 @@ def parse_date(text: str) -> dt.date:
     raise UsageError(f"found {text!r} where a clone date was expected: write it as YYYY-MM-DD, for example 2026-11-22")
 
 
+def parse_dates(text: str) -> list[dt.date]:
+    """Return the clone dates that a text names, ascending: one, or a first and a last as ``2026-11-01..2026-11-22``."""
+    first, dots, last = text.partition("..")
+    start = parse_date(first)
+    end = parse_date(last) if dots else start
+    if end < start:
+        raise UsageError(f"found {text!r}, which ends before it begins: write the earlier date first, {last}..{first}")
+    return [start + dt.timedelta(days=day) for day in range((end - start).days + 1)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Cutoff:
     """The rule that turns a clone date into the instant it stands for."""

@@ -7,17 +7,21 @@ Belongs here: in which order it is looked at, and where it ends. Does not belong
 from collections.abc import Callable, Iterator
 
 from history_assets.errors import HistoryError
+from history_assets.fivetran.api import FivetranApi
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Check, Warehouse
 
 
 def examine(read_settings: Callable[[], Settings], open_warehouse: Callable[[Settings], Warehouse]) -> Iterator[Check]:
-    """Check settings, then all that the engine needs; ends at what makes the rest pointless."""
+    """Check settings, all that the engine needs, and Fivetran's API where it is set; ends at what makes the rest pointless."""
     doing = "the settings"
     try:
         settings = read_settings()
         yield Check(f"the settings, for {settings.engine}", True)
         doing = "the warehouse"
         yield from open_warehouse(settings).checks()
+        if settings.fivetran:
+            doing = "Fivetran's API"
+            yield Check(f"Fivetran's API, with {len(FivetranApi(settings.fivetran).connections())} connections", True)
     except HistoryError as error:
         yield Check(doing, False, str(error))

@@ -8,6 +8,9 @@ and what to do. Does not belong here: catching, printing or exit codes (``cli.py
 class HistoryError(Exception):
     """Base of every error that this project raises on purpose; its text is fit to be shown as it is."""
 
+    passing = False
+    """Whether the same may succeed when it is asked again later, with nobody having changed anything."""
+
 
 class SettingsError(HistoryError):
     """A setting is unknown, malformed, or contradicts what the history was built with."""
@@ -23,6 +26,22 @@ class WarehouseError(HistoryError):
 
 class CloneError(HistoryError):
     """A schema could not be cloned for a date; nothing of the attempt is left behind."""
+
+
+class NotSettledError(CloneError):
+    """A schema cannot be cloned for a date yet, since a sync is under way; asked again when it is over, it can, or says why."""
+
+    passing = True
+
+
+class FivetranError(HistoryError):
+    """Fivetran's API refused a request, or answered with something that cannot be used."""
+
+
+class FivetranUnreachableError(FivetranError):
+    """Fivetran's API did not answer, or not now; asked again later, it may."""
+
+    passing = True
 
 
 class ProjectError(HistoryError):

@@ -1,4 +1,4 @@
-"""One night through Dagster, in this process: refresh, clone, fold, all recorded in a persistent instance.
+"""Nights through Dagster, in this process: refresh, clone, fold, all recorded in a persistent instance.
 
 Belongs here: the instance and running the jobs in it, for the commands. Does not belong here: what the jobs do.
 """
@@ -8,17 +8,18 @@ import dataclasses
 import datetime as dt
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from history_assets.automation import CLONES_JOB, SNAPSHOTS_JOB, materialized
+from history_assets.automation import CLONES_JOB, SNAPSHOTS_JOB, fold_requests, materialized, range_tags
 from history_assets.definitions import build_definitions
+from history_assets.failures import reason_of
 from history_assets.gates import Gate
 from history_assets.naming import clone_key, history_key
-from history_assets.partitions import PARTITIONS
+from history_assets.partitions import PARTITIONS, ranges
 from history_assets.refresh import Refreshed, refresh
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
@@ -68,53 +69,92 @@ def run_night(
     reclone: bool = False,
     allow: Collection[Gate] = (),
 ) -> NightReport:
-    """Clone and fold a date's schemas, by default all, and return what came of it; raises HistoryError on bad input.
+    """Clone and fold one date; as ``run_nights``."""
+    (night,), failures = run_nights(settings, warehouse, [date], schemas, reclone=reclone, allow=allow)
+    return dataclasses.replace(night, failures=tuple(failures))
 
-    ``reclone`` makes clones again that exist; ``allow`` opens gates for this once.
+
+def run_nights(
+    settings: Settings,
+    warehouse: Warehouse,
+    dates: Sequence[dt.date],
+    schemas: Collection[str] | None = None,
+    *,
+    reclone: bool = False,
+    allow: Collection[Gate] = (),
+) -> tuple[list[NightReport], list[str]]:
+    """Clone and fold some dates' schemas, by default all, and return what came of each date, and a line for what failed.
+
+    ``reclone`` makes clones again that exist; ``allow`` opens gates for this once. One date's failure stops no other. The dates
+    share a run, and so one parse of the dbt project, where Dagster keeps their keys side by side, as it does new ones. Raises
+    HistoryError on bad input.
 
     What is already cloned or folded is kept. A date that has not come yet, and a schema that is not there, are refused before
     anything is written.
     """
-    settings.cutoffs().check_past(date, dt.datetime.now(dt.UTC))
+    for date in dates:
+        settings.cutoffs().check_past(date, dt.datetime.now(dt.UTC))
     warehouse.inventory(schemas)
     refreshed = refresh(settings, warehouse)
     names = [schema.name for schema in refreshed.inventory.schemas if schemas is None or schema.name in schemas]
+    clones = [dg.AssetKey(clone_key(name)) for name in names]
+    histories = {dg.AssetKey(clone_key(name)): _histories(refreshed, name) for name in names}
+    keys = [str(date) for date in dates]
     definitions = build_definitions(settings, warehouse=warehouse)
+    made: set[tuple[dg.AssetKey, str]] = set()
+    folded: set[tuple[dg.AssetKey, str]] = set()
+    failures: list[str] = []
     with open_instance(settings) as instance:
-        instance.add_dynamic_partitions(PARTITIONS, [str(date)])
-        config = {"ops": {"clone_schemas": {"config": {"reclone": reclone}}}}
-        cloned = _run(definitions, CLONES_JOB, instance, date, [clone_key(name) for name in names], config)
-        made = {tuple(key.path) for key, _ in materialized(instance, cloned.run_id)}
-        keys = _histories(refreshed, [name for name in names if tuple(clone_key(name)) in made])
-        opened = {"ops": {"fold_histories": {"config": {"allow": [gate.name for gate in allow]}}}}
-        folded = _run(definitions, SNAPSHOTS_JOB, instance, date, keys, opened) if keys else None
-        tables = len(materialized(instance, folded.run_id)) if folded else 0
-    failures = [*_failures(cloned), *(_failures(folded) if folded else ())]
-    return NightReport(date, len(names), len(made), len(keys), tables, tuple(failures))
+        instance.add_dynamic_partitions(PARTITIONS, keys)
+        stored = instance.get_dynamic_partitions(PARTITIONS)
+        for first, last in ranges(keys, stored):
+            config = {"ops": {"clone_schemas": {"config": {"reclone": reclone}}}}
+            asked = dg.RunRequest(partition_key=first) if first == last else dg.RunRequest(tags=range_tags(first, last))
+            cloned = _run(definitions, CLONES_JOB, instance, asked, clones, config)
+            made |= set(materialized(instance, cloned.run_id))
+            failures += _failures(cloned)
+        for request in fold_requests("", sorted(made), histories, stored):
+            opened = {"ops": {"fold_histories": {"config": {"allow": [gate.name for gate in allow]}}}}
+            done = _run(definitions, SNAPSHOTS_JOB, instance, request, request.asset_selection or (), opened)
+            folded |= set(materialized(instance, done.run_id))
+            failures += _failures(done)
+    return [_report(date, histories, made, folded) for date in dates], failures
 
 
-def _histories(refreshed: Refreshed, schemas: Collection[str]) -> list[list[str]]:
-    return [history_key(schema, table.name) for schema, table in refreshed.project.inventory.tables() if schema in schemas]
+def _report(
+    date: dt.date,
+    histories: Mapping[dg.AssetKey, Collection[dg.AssetKey]],
+    made: Collection[tuple[dg.AssetKey, str]],
+    folded: Collection[tuple[dg.AssetKey, str]],
+) -> NightReport:
+    clones = [key for key, day in made if day == str(date)]
+    tables = sum(len(histories[key]) for key in clones)
+    return NightReport(date, len(histories), len(clones), tables, sum(day == str(date) for _, day in folded), ())
+
+
+def _histories(refreshed: Refreshed, schema: str) -> list[dg.AssetKey]:
+    tables = refreshed.project.inventory.tables()
+    return [dg.AssetKey(history_key(name, table.name)) for name, table in tables if name == schema]
 
 
 def _run(
-    definitions: dg.Definitions, job: str, instance: dg.DagsterInstance, date: dt.date, keys: list[list[str]], config: Any
+    definitions: dg.Definitions,
+    job: str,
+    instance: dg.DagsterInstance,
+    asked: dg.RunRequest,
+    keys: Sequence[dg.AssetKey],
+    config: Any,
 ) -> dg.ExecuteInProcessResult:
     return definitions.resolve_job_def(job).execute_in_process(
         run_config=_QUIET | config,
         instance=instance,
-        partition_key=str(date),
-        asset_selection=[dg.AssetKey(key) for key in keys],
+        partition_key=asked.partition_key,
+        tags=asked.tags,
+        asset_selection=list(keys),
         raise_on_error=False,
     )
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    failures = [event.step_failure_data for event in result.all_node_events if event.is_step_failure]
-    return [_reason(data) for data in failures] or ([] if result.success else ["the run failed before its first step"])
-
-
-def _reason(data: Any) -> str:
-    if data.user_failure_data and data.user_failure_data.description:
-        return str(data.user_failure_data.description)
-    return str(data.error.message).strip() if data.error else "failed without saying why"
+    failures = [reason_of(event) for event in result.all_node_events if event.is_step_failure]
+    return failures or ([] if result.success else ["the run failed before its first step"])

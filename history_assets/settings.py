@@ -8,15 +8,16 @@ import datetime as dt
 import difflib
 import fnmatch
 import os
+import re
 import zoneinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic_settings
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from history_assets.credentials import SnowflakeCredentials
+from history_assets.credentials import FivetranCredentials, SnowflakeCredentials
 from history_assets.dates import Cutoff
 from history_assets.errors import SettingsError
 from history_assets.gates import Gate
@@ -24,6 +25,12 @@ from history_assets.gates import Gate
 PREFIX = "HISTORY_"
 RUN_VARIABLE = "HISTORY_RUN"
 """Carries a run's clones to the macros of a dbt process; set by this project, never by a person."""
+
+CREDENTIALS = ("snowflake", "fivetran")
+"""Fields that are filled from variables of their own prefix."""
+
+SECRET = ("alert_urls",)
+"""Fields whose values no error repeats."""
 
 NOT_YET = {
     "HISTORY_CLONE_RETENTION_DAYS": "clones are kept until somebody deletes them",
@@ -84,7 +91,12 @@ class Settings(BaseSettings):
         None, pattern=r"^[^:/]+:\d+$", description="host:port of the Dagster webserver that is told to reload after a refresh."
     )
 
+    alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Channels that are told of failures, as addresses of the apprise library, comma-separated."
+    )
+
     snowflake: SnowflakeCredentials | None = Field(None, description="How to log in to Snowflake, from SNOWFLAKE_*.")
+    fivetran: FivetranCredentials | None = Field(None, description="How to ask Fivetran's API, from FIVETRAN_*.")
 
     @field_validator("cutoff", mode="before")
     @classmethod
@@ -110,6 +122,16 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("alert_urls", mode="before")
+    @classmethod
+    def _channels(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            # An address may have commas of its own.
+            value = tuple(part for part in re.split(r"[\s,]+(?=[A-Za-z][\w.+-]*://)", value.strip(" ,")) if part)
+            if not all(re.fullmatch(r"[A-Za-z][\w.+-]*://\S+", part) for part in value):
+                raise ValueError("expected addresses such as slack://… or mailto://…, comma-separated")
+        return value
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -120,14 +142,13 @@ class Settings(BaseSettings):
     def from_env(cls) -> Self:
         """Return the settings of the environment; raises SettingsError naming each variable that is unknown or malformed."""
         settings = cls.without_credentials()
-        if settings.engine != "snowflake":
-            return settings
-        return settings.model_copy(update={"snowflake": SnowflakeCredentials.from_env()})
+        snowflake = SnowflakeCredentials.from_env() if settings.engine == "snowflake" else None
+        return settings.model_copy(update={"snowflake": snowflake, "fivetran": FivetranCredentials.from_env()})
 
     @classmethod
     def without_credentials(cls) -> Self:
         """Return the settings of the environment, with no credentials, whatever the engine; otherwise as ``from_env``."""
-        known = {PREFIX + name.upper() for name in cls.model_fields if name != "snowflake"}
+        known = {PREFIX + name.upper() for name in cls.model_fields if name not in CREDENTIALS}
         given = {name for name in os.environ if name.startswith(PREFIX) and name != RUN_VARIABLE}
         if unknown := sorted(given - known):
             raise SettingsError("; ".join(_unknown(name, sorted(known)) for name in unknown))
@@ -172,4 +193,6 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _malformed(detail: Any) -> str:
     name = PREFIX + str(detail["loc"][0]).upper()
+    if detail["loc"][0] in SECRET:
+        return f"found a wrong {name}: {detail['msg'].removeprefix('Value error, ')}"
     return f"found {name}={os.environ.get(name, '')!r}: {detail['msg'].removeprefix('Value error, ')}"

@@ -16,6 +16,7 @@ from pydantic import Field
 from history_assets import dbt_run
 from history_assets.dbt_files import DbtProject
 from history_assets.errors import HistoryError, SettingsError
+from history_assets.failures import Kind, Problem, failure
 from history_assets.gates import Gate
 from history_assets.inventory import KeySource, Table
 from history_assets.naming import encode, history_key, snapshot_name, table_name
@@ -98,17 +99,14 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
             ledger = warehouse.ledger({schema for schema, _ in selected})
         except HistoryError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        failures: list[str] = []
+        problems: list[Problem] = []
         for each in plans:
             for row in ledger:
                 if (row.schema, row.table) in each.tables and _stands_for(row, each):
                     context.log_event(_materialization(row))
-            failures += failures_of(each, ledger, results.get(each.date))
-        if failures:
-            raise dg.Failure(
-                f"{len(failures)} of {len(selected) * len(dates)} tables were not folded: " + "; ".join(failures),
-                allow_retries=False,
-            )
+            problems += problems_with(each, ledger, results.get(each.date))
+        if problems:
+            raise failure(f"{len(problems)} of {len(selected) * len(dates)} tables were not folded", problems)
 
     return history
 
@@ -191,14 +189,22 @@ def _told(table: Table | None, warehouse: Warehouse) -> dict[str, Any]:
     }
 
 
-def failures_of(each: Plan, ledger: Collection[Applied], result: dbt_run.NightResult | None) -> list[str]:
-    """Return a line for every selected table of a date that the ledger does not hold afterwards: what its gate or dbt said."""
+def problems_with(each: Plan, ledger: Collection[Applied], result: dbt_run.NightResult | None) -> list[Problem]:
+    """Return every selected table of a date that the ledger does not hold afterwards, with what its gate or dbt said."""
     held_back = {(row.schema, row.table): row.problem for row in ledger if row.date == each.date and row.problem}
-    lines = list(each.failures.values())
+    problems = [Problem(_asset(table), str(each.date), reason) for table, reason in each.failures.items()]
     for table in each.todo(ledger):
-        said = (result and (result.failed.get(snapshot_name(*table)) or result.error)) or "dbt said nothing of it"
-        lines.append(held_back.get(table) or f"{table_name(*table)} of {each.date}: {' '.join(said.split())}")
-    return lines
+        if reason := held_back.get(table):
+            problems.append(Problem(_asset(table), str(each.date), reason, Kind.HELD_BACK))
+        else:
+            said = (result and (result.failed.get(snapshot_name(*table)) or result.error)) or "dbt said nothing of it"
+            reason = f"{table_name(*table)} of {each.date}: {' '.join(said.split())}"
+            problems.append(Problem(_asset(table), str(each.date), reason))
+    return problems
+
+
+def _asset(table: TableRef) -> str:
+    return "/".join(history_key(*table))
 
 
 def check_rule(settings: Settings, ledger: Sequence[Applied]) -> None:

@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith(("HISTORY_", "SNOWFLAKE_")) or name == "DAGSTER_HOME":
+        if name.startswith(("HISTORY_", "SNOWFLAKE_", "FIVETRAN_")) or name == "DAGSTER_HOME":
             monkeypatch.delenv(name)
 
 

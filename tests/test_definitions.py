@@ -22,9 +22,10 @@ ORDER = [
     "warehouse.history_sql", "warehouse.duckdb_files", "warehouse.duckdb_history", "warehouse.duckdb",
     "warehouse.snowflake_errors", "warehouse.snowflake_sql", "warehouse.snowflake_log", "warehouse.snowflake_session",
     "warehouse.snowflake_history", "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake",
-    "warehouse", "fivetran", "fivetran.syncs", "fivetran.log", "dbt_files", "dbt_run", "refresh", "partitions", "clones",
-    "snapshots", "verification", "checks", "automation", "history", "status", "doctor", "definitions", "nights",
-    "sandbox_connectors", "sandbox", "serving", "demo", "cli",
+    "warehouse", "fivetran", "fivetran.syncs", "fivetran.quiet", "fivetran.log", "fivetran.api", "fivetran.sources",
+    "dbt_files", "dbt_run", "refresh", "partitions", "failures", "clones", "snapshots", "verification", "checks", "alerts",
+    "automation", "history", "status", "doctor", "definitions", "nights", "sandbox_connectors", "sandbox", "serving",
+    "demo", "cli",
 ]
 # fmt: on
 

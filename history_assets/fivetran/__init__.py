@@ -1,1 +1,1 @@
-"""What is known of Fivetran's syncs: values and decisions (``syncs``), read from the Platform Connector (``log``)."""
+"""Fivetran's syncs: values (``syncs``), what may be cloned beside them (``quiet``), and who tells of them (``sources``)."""

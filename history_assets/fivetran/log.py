@@ -1,13 +1,13 @@
 """Syncs as the Fivetran Platform Connector logs them.
 
-Belongs here: turning logged events into syncs per schema. Does not belong here: SQL (``warehouse/``), decisions (``syncs``).
+Belongs here: turning logged events into syncs per schema. Does not belong here: SQL (``warehouse/``), decisions (``quiet``).
 """
 
 import collections
 import json
 from collections.abc import Iterable
 
-from history_assets.fivetran.syncs import Sync
+from history_assets.fivetran.syncs import Sync, SyncStatus
 from history_assets.warehouse.base import SyncEvent
 
 
@@ -31,7 +31,7 @@ def syncs_of(schema: str, events: Iterable[SyncEvent]) -> list[Sync] | None:
 
 
 def _names(schema: str, events: list[SyncEvent]) -> bool:
-    named = {events[0].name.split(".")[0], *(_written(event) for event in events)}
+    named = {name for event in events for name in (event.name.split(".")[0], _written(event))}
     return schema.lower() in {name.lower() for name in named if name}
 
 
@@ -48,6 +48,8 @@ def _written(event: SyncEvent) -> str | None:
 def _field(event: SyncEvent, name: str) -> str | None:
     try:
         data = json.loads(event.data or "{}")
+        if isinstance(data, str):  # some destinations hold the text of a JSON text
+            data = json.loads(data)
     except ValueError:  # message_data is free text for some events
         return None
     return data.get(name) if isinstance(data, dict) else None
@@ -55,14 +57,17 @@ def _field(event: SyncEvent, name: str) -> str | None:
 
 def _pair(events: list[SyncEvent]) -> Iterable[Sync]:
     running: SyncEvent | None = None
-    for event in sorted(events, key=lambda event: event.at):
+    # A connection that was set up again is listed twice, and each of its events with it.
+    once = {(event.at, event.event, event.sync): event for event in events}
+    for event in sorted(once.values(), key=lambda event: event.at):
         if event.event == "sync_start":
             if running:  # its end was never logged; the next sync shows that it is over, not that it went well
-                yield Sync(running.name, running.at, event.at, succeeded=False)
+                yield Sync(running.name, running.at, event.at, SyncStatus.INCOMPLETE)
             running = event
         elif event.event == "sync_end" and running:
             # Older logs end a sync without a status.
-            yield Sync(running.name, running.at, event.at, _field(event, "status") in (None, "SUCCESSFUL"))
+            status = _field(event, "status")
+            yield Sync(running.name, running.at, event.at, SyncStatus.named(status) if status else SyncStatus.SUCCESSFUL)
             running = None
     if running:
-        yield Sync(running.name, running.at, None, succeeded=False)
+        yield Sync(running.name, running.at, None, None)

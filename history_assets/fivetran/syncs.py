@@ -1,75 +1,117 @@
-"""Syncs, and what may be cloned beside them.
+"""Syncs and connections as values, whoever tells of them.
 
-Belongs here: pure decisions over syncs. Does not belong here: reading them from anywhere.
+Belongs here: what a sync and a connection are, and which connections fill a schema. Does not belong here: reading them from
+anywhere (``api``, ``log``), or deciding what may be cloned beside them (``quiet``).
 """
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+import enum
+from collections.abc import Collection, Iterator
 
-from history_assets.errors import CloneError
+
+class SyncStatus(enum.StrEnum):
+    """How a sync ended; after all but the first, its schema may hold half of what it was to bring."""
+
+    SUCCESSFUL = "SUCCESSFUL"
+    FAILURE = "FAILURE"
+    FAILURE_WITH_TASK = "FAILURE_WITH_TASK"
+    RESCHEDULED = "RESCHEDULED"
+    CANCELED = "CANCELED"
+    INCOMPLETE = "INCOMPLETE"
+    """It is over, and nothing known says that it went well."""
+
+    @classmethod
+    def named(cls, text: str | None) -> "SyncStatus":
+        """Return the status of a name that Fivetran uses: its API says COMPLETED where its log says SUCCESSFUL."""
+        known = {"COMPLETED": cls.SUCCESSFUL} | {status.value: status for status in cls}
+        return known.get((text or "").upper(), cls.INCOMPLETE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sync:
-    """One sync of one connection; ``ended`` is empty while it runs, ``succeeded`` says how it ended; instants are aware UTC."""
+    """One sync of one connection; ``ended`` and ``status`` are empty while it runs; instants are aware UTC."""
 
     connection: str
     started: dt.datetime
     ended: dt.datetime | None
-    succeeded: bool
+    status: SyncStatus | None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is over and brought all that it was to bring."""
+        return self.status is SyncStatus.SUCCESSFUL
 
 
-def quiet_now(schema: str, syncs: Sequence[Sync], cutoff: dt.datetime) -> dt.datetime:
-    """Return the quiet point of a schema that can only be cloned as it is now: its cutoff, if now still shows that instant.
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """A Fivetran connection as the API lists it; instants are aware UTC, ``sync_frequency`` is in minutes.
 
-    Raises CloneError saying why not: a sync ran at the cutoff, began after it, or had failed before it.
+    ``schema`` is the name as it was given: a schema, ``schema.table``, or for databases the prefix of several schemas.
     """
-    for sync in syncs:
-        if sync.started >= cutoff:
-            raise _cannot(schema, cutoff, f"{_named(sync)} has begun since")
-        if sync.ended is None or sync.ended > cutoff:
-            raise _cannot(schema, cutoff, f"{_named(sync)} ran at that time")
-    for last in {sync.connection: sync for sync in sorted(syncs, key=lambda sync: sync.started)}.values():
-        if not last.succeeded:
-            raise _cannot(schema, cutoff, f"{_named(last)}, the last before, failed")
-    return cutoff
+
+    id: str
+    schema: str
+    service: str
+    paused: bool
+    setup_state: str
+    sync_state: str
+    update_state: str
+    is_historical_sync: bool
+    created_at: dt.datetime | None
+    succeeded_at: dt.datetime | None
+    failed_at: dt.datetime | None
+    sync_frequency: int | None
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether a sync is under way; so is a historical one that waits for its next part."""
+        return self.sync_state == "syncing" or (self.is_historical_sync and self.sync_state == "rescheduled")
+
+    @property
+    def last_ended(self) -> dt.datetime | None:
+        """When its last sync ended, however it did; nothing when it never synced."""
+        return max((at for at in (self.succeeded_at, self.failed_at) if at), default=None)
+
+    def fills(self, schemas: Collection[str], others: Collection["Connection"] = ()) -> list[str]:
+        """Return which of some landing schemas this connection fills, given the other connections of its destination."""
+        return [schema for schema in schemas if self in filling(schema, [self, *others])]
 
 
-def quiet_before(schema: str, syncs: Sequence[Sync], cutoff: dt.datetime) -> dt.datetime:
-    """Return the quiet point of a schema that can be cloned as it was at any instant: the last that is none of a half sync.
+_DATABASES = (
+    *(
+        "aurora",
+        "azure_sql",
+        "bigquery_db",
+        "cockroach",
+        "cosmos",
+        "db2",
+        "documentdb",
+        "dynamodb",
+        "hana",
+        "informix",
+        "maria",
+    ),
+    *("mongo", "mysql", "oracle", "postgres", "redshift", "sap", "snowflake_db", "spanner", "sql_server", "sybase"),
+)
+"""Parts of the names of services that read databases, whose connections fill a schema per schema of the source."""
 
-    It is the cutoff itself, or, where a sync ran then or had failed before, the end of the last successful sync at which
-    nothing ran and nothing had failed. Raises CloneError where there was no such instant.
+
+def filling(schema: str, connections: Collection[Connection]) -> list[Connection]:
+    """Return the connections that may fill a schema: those of its name, and those of databases whose name is its prefix.
+
+    A warehouse may write a schema's name in other case than Fivetran does. One connection too many makes a clone wait for a
+    sync that is none of its own; one too few would tear it. Only where neither rule finds any, the longest prefix counts.
     """
-    ends = {sync.ended for sync in syncs if sync.succeeded and sync.ended and sync.ended < cutoff}
-    for instant in (cutoff, *sorted(ends, reverse=True)):
-        if not _broken(syncs, instant):
-            return instant
-    raise CloneError(
-        f"cannot clone {schema} as it was at {cutoff:%Y-%m-%d %H:%M} UTC, because {_broken(syncs, cutoff)}, "
-        "and there was no instant before at which every sync had succeeded: clone a later date"
-    )
+    wanted = schema.lower()
+    named = [each for each in connections if each.schema.split(".")[0].lower() == wanted]
+    prefixed = [each for each in connections if wanted.startswith(each.schema.lower() + "_")]
+    databases = [each for each in prefixed if any(part in each.service for part in _DATABASES)]
+    if named or databases:
+        return list(dict.fromkeys([*named, *databases]))
+    return list(_longest(prefixed))
 
 
-def _broken(syncs: Sequence[Sync], instant: dt.datetime) -> str | None:
-    """Return what was half done, or done in vain, at an instant."""
-    begun = sorted((sync for sync in syncs if sync.started < instant), key=lambda sync: sync.started)
-    for sync in begun:
-        if sync.ended is None or sync.ended > instant:
-            return f"{_named(sync)} ran at that time"
-    for last in {sync.connection: sync for sync in begun}.values():
-        if not last.succeeded:
-            return f"{_named(last)}, the last before, failed"
-    return None
-
-
-def _named(sync: Sync) -> str:
-    return f"the sync of {sync.connection} from {sync.started:%Y-%m-%d %H:%M} UTC"
-
-
-def _cannot(schema: str, cutoff: dt.datetime, reason: str) -> CloneError:
-    return CloneError(
-        f"cannot clone {schema} as it was at {cutoff:%Y-%m-%d %H:%M} UTC, because {reason}, "
-        "and this engine cannot reach back in time: clone the next date"
-    )
+def _longest(connections: Collection[Connection]) -> Iterator[Connection]:
+    longest = max((len(each.schema) for each in connections), default=0)
+    return (each for each in connections if len(each.schema) == longest)

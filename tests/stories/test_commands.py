@@ -62,6 +62,9 @@ def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: 
     for words, says in {
         ("run", "--date", "2026-11-31"): "found '2026-11-31' where a clone date was expected",
         ("run", "--date", "2199-01-01"): "whose cutoff 2199-01-01 00:00 UTC is in the future",
+        ("run", "--date", f"{DAY}..2199-01-01"): "in the future",
+        ("run", "--date", f"{DAY}..{DAY_BEFORE}"): f"write the earlier date first, {DAY_BEFORE}..{DAY}",
+        ("run", "--date", f"{DAY}.."): "found '' where a clone date was expected",
         ("run", "--date", DAY, "--schema", "nope"): "found no schema nope to clone: expected one of crm",
         ("as-of", "crm.account", DAY): "found no history of crm.account: expected one of none, the history is empty",
         ("as-of", "crm.account", "today"): "found 'today' where a clone date was expected",
@@ -159,6 +162,25 @@ def test_what_cannot_be_cloned_fails_the_run_by_name(run: Run, story_home: Path)
 
     assert (code, printed) == (1, "2026-11-22: 0 of 1 schemas cloned, 0 of 0 tables folded\n")
     assert "cannot clone crm as it was at 2026-11-22 00:00 UTC" in complaint
+
+
+def test_of_a_range_each_date_is_run_and_one_that_cannot_be_cloned_stops_no_other(run: Run, story_home: Path) -> None:
+    """2026-11-22 is as raw is now; the dates before are kept, and the one between was never to be had."""
+    Landing(story_home).touch("crm", "2026-11-21T23:00")
+
+    code, printed, complaint = run("run", "--date", "2026-11-19..2026-11-22")
+
+    assert (code, printed.splitlines()) == (
+        1,
+        [
+            "2026-11-19: 0 of 1 schemas cloned, 0 of 0 tables folded",
+            "2026-11-20: 1 of 1 schemas cloned, 1 of 1 tables folded",
+            "2026-11-21: 1 of 1 schemas cloned, 1 of 1 tables folded",
+            "2026-11-22: 1 of 1 schemas cloned, 1 of 1 tables folded",
+        ],
+    )
+    assert complaint.startswith("error: 1 of 4 clones failed: cannot clone crm as it was at 2026-11-19 00:00 UTC, because ")
+    assert complaint.count("\n") == 1
 
 
 def test_another_cutoff_than_the_historys_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch, story_home: Path) -> None:

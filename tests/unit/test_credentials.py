@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from history_assets.credentials import SnowflakeCredentials
+from history_assets.credentials import FivetranCredentials, SnowflakeCredentials
 from history_assets.errors import SettingsError
 
 WHO = {
@@ -125,3 +125,49 @@ def test_nothing_secret_shows(environment: pytest.MonkeyPatch, variables: dict[s
     found = SnowflakeCredentials.from_env()
 
     assert "c2VjcmV0" not in f"{found!r} {found} {found.model_dump()} {found.model_dump_json()}"
+
+
+FIVETRAN = {"FIVETRAN_API_KEY": "key", "FIVETRAN_API_SECRET": "c2VjcmV0", "FIVETRAN_GROUP_ID": "projected_sickle, other"}
+
+
+def test_fivetrans_are_wanted_by_nobody(environment: pytest.MonkeyPatch) -> None:
+    given(environment, {"FIVETRAN_GROUP_ID": "", "FIVETRAN_WEBHOOK": "of another tool"})
+
+    assert FivetranCredentials.from_env() is None
+
+
+def test_fivetrans_may_name_several_groups(environment: pytest.MonkeyPatch) -> None:
+    given(environment, FIVETRAN)
+
+    found = FivetranCredentials.from_env()
+
+    assert found is not None
+    assert (found.api_key.get_secret_value(), found.api_secret.get_secret_value()) == ("key", "c2VjcmV0")
+    assert (found.group_id, found.api_url) == (("projected_sickle", "other"), "https://api.fivetran.com/v1")
+    assert "c2VjcmV0" not in repr(found) + str(found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"FIVETRAN_API_SECRET": ""}, "found no FIVETRAN_API_SECRET, which Fivetran's API needs: set it"),
+        ({"FIVETRAN_GROUP_ID": ""}, "found no FIVETRAN_GROUP_ID, which Fivetran's API needs: set it"),
+        ({"FIVETRAN_GROUP_ID": "a/b"}, "found a wrong FIVETRAN_GROUP_ID: expected the ids of groups"),
+        ({"FIVETRAN_GROUP_ID": ","}, "found a wrong FIVETRAN_GROUP_ID: expected the ids of groups"),
+        (
+            {"FIVETRAN_API_URL": "http://api.fivetran.com"},
+            "found a wrong FIVETRAN_API_URL: expected an address",
+        ),
+        ({"FIVETRAN_GROUPS_ID": "x"}, "found FIVETRAN_GROUPS_ID: did you mean FIVETRAN_GROUP_ID?"),
+    ],
+)
+def test_a_part_or_a_wrong_one_of_fivetrans_is_refused(
+    wrong: dict[str, str], says: str, environment: pytest.MonkeyPatch
+) -> None:
+    given(environment, FIVETRAN | wrong)
+
+    with pytest.raises(SettingsError) as refused:
+        FivetranCredentials.from_env()
+
+    assert says in str(refused.value)
+    assert "c2VjcmV0" not in "".join(traceback.format_exception(refused.value))

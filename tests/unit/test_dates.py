@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_assets.dates import Cutoff, parse_date
+from history_assets.dates import Cutoff, parse_date, parse_dates
 from history_assets.errors import UsageError
 
 ZONES = ["UTC", "Europe/Zurich", "America/New_York", "America/Sao_Paulo", "Africa/Cairo", "Asia/Kathmandu", "Pacific/Apia"]
@@ -76,3 +76,16 @@ def test_a_date_to_come_is_refused_with_the_newest_that_can_be_had() -> None:
 
     with pytest.raises(UsageError, match="in the future: the newest date that can be cloned is 2026-11-21"):
         rule.check_past(parse_date("2026-11-22"), utc("2026-11-21T22:59"))
+
+
+def test_a_range_names_each_of_its_dates() -> None:
+    assert [str(date) for date in parse_dates("2026-02-27..2026-03-02")] == [
+        *("2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02"),
+    ]
+    assert parse_dates("2026-03-02") == parse_dates("2026-03-02..2026-03-02") == [dt.date(2026, 3, 2)]
+
+
+@pytest.mark.parametrize("text", ["2026-03-02..", "..2026-03-02", "2026-03-02..2026-03-01", "2026-03-01...2026-03-02", ""])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"found '.*'"):
+        parse_dates(text)

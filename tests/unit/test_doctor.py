@@ -19,6 +19,7 @@ from history_assets.warehouse.base import Check
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.snowflake import SnowflakeWarehouse
 from history_assets.warehouse.snowflake_setup import Privilege, inherited_roles, privileges, setup_script
+from tests.fakes.fivetran import SECRET, FakeFivetran
 from tests.landing import Landing
 from tests.warehouse.recording import RecordingSessions, refused, table
 
@@ -255,3 +256,25 @@ def test_no_secret_is_said(make_settings: Callable[..., Settings], sessions: Rec
     warehouse = SnowflakeWarehouse(make_settings(engine="snowflake", snowflake=secret), sessions)  # type: ignore[arg-type]
 
     assert "c2VjcmV0" not in str(list(examine(lambda: warehouse.settings, lambda _: warehouse)))
+
+
+def test_fivetrans_api_is_asked_where_it_is_configured(
+    make_settings: Callable[..., Settings], landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with FakeFivetran() as fivetran:
+        fivetran.connect("crm")
+        found = []
+        for secret in (SECRET, "wrong"):
+            settings = make_settings(fivetran=fivetran.credentials(secret=secret))
+            found.append(list(examine(lambda settings=settings: settings, DuckDBWarehouse))[-1])  # type: ignore[misc]
+
+    assert found == [
+        Check("Fivetran's API, with 1 connections", True),
+        Check(
+            "Fivetran's API",
+            False,
+            "found 401 from Fivetran for GET /groups/projected_sickle/connections (Invalid authorization credentials): "
+            "set FIVETRAN_API_KEY and FIVETRAN_API_SECRET to a key that is valid",
+        ),
+    ]

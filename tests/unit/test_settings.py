@@ -121,7 +121,7 @@ def test_duckdb_wants_nothing_of_snowflake(monkeypatch: pytest.MonkeyPatch) -> N
     ("name", "value", "says"),
     [
         ("HISTORY_TIMZONE", "UTC", "did you mean HISTORY_TIMEZONE?"),
-        ("HISTORY_QQQQQQ", "x", "expected one of HISTORY_CLONE_DATABASE, "),
+        ("HISTORY_QQQQQQ", "x", "expected one of HISTORY_ALERT_URLS, "),
         ("HISTORY_ENGINE", "oracle", "found HISTORY_ENGINE='oracle'"),
         ("HISTORY_TIMEZONE", "Mars/Olympus", "found HISTORY_TIMEZONE='Mars/Olympus': no such time zone"),
         ("HISTORY_TIMEZONE", "../etc", "no such time zone"),
@@ -131,6 +131,7 @@ def test_duckdb_wants_nothing_of_snowflake(monkeypatch: pytest.MonkeyPatch) -> N
         ("HISTORY_THREADS", "0", "found HISTORY_THREADS='0'"),
         ("HISTORY_KEYS", "{", "no JSON"),
         ("HISTORY_WEBSERVER", "http://host", "found HISTORY_WEBSERVER='http://host'"),
+        ("HISTORY_ALERT_URLS", "token", "found a wrong HISTORY_ALERT_URLS: expected addresses"),
     ],
 )
 def test_a_wrong_variable_is_refused_by_name(name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,3 +166,24 @@ def test_exclude_wins_over_include_in_any_case(
     include: tuple[str, ...], exclude: tuple[str, ...], schema: str, selected: bool
 ) -> None:
     assert Settings(include=include, exclude=exclude).selects(schema) is selected
+
+
+def test_channels_are_kept_secret_and_may_have_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = ("slack://token/#data,#ops", "mailto://user:word@example.com")
+    monkeypatch.setenv("HISTORY_ALERT_URLS", ", ".join(urls))
+
+    settings = Settings.from_env()
+
+    assert tuple(url.get_secret_value() for url in settings.alert_urls) == urls
+    assert "token" not in repr(settings)
+
+
+def test_fivetran_is_asked_whatever_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"API_KEY": "key", "API_SECRET": "secret", "GROUP_ID": "projected_sickle"}.items():
+        monkeypatch.setenv(f"FIVETRAN_{name}", value)
+
+    settings = Settings.from_env()
+
+    assert settings.fivetran is not None
+    assert settings.fivetran.group_id == ("projected_sickle",)
+    assert "secret=SecretStr('***" in repr(settings)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from history_assets.errors import CloneError
+from history_assets.errors import CloneError, NotSettledError
 from history_assets.fivetran.log import syncs_of
-from history_assets.fivetran.syncs import Sync, quiet_before, quiet_now
+from history_assets.fivetran.quiet import settle
+from history_assets.fivetran.syncs import Sync, SyncStatus
 from history_assets.warehouse.base import SyncEvent
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "fivetran"
+FAILURE = SyncStatus.FAILURE
 CUTOFF = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
 
 
@@ -19,8 +21,20 @@ def at(minutes: int) -> dt.datetime:
     return CUTOFF + dt.timedelta(minutes=minutes)
 
 
-def sync(started: int, ended: int | None, *, succeeded: bool = True, connection: str = "c") -> Sync:
-    return Sync(connection, at(started), None if ended is None else at(ended), succeeded)
+def sync(started: int, ended: int | None, *, failed: SyncStatus | None = None, connection: str = "c") -> Sync:
+    if ended is None:
+        return Sync(connection, at(started), None, None)
+    return Sync(connection, at(started), at(ended), failed or SyncStatus.SUCCESSFUL)
+
+
+def quiet_now(schema: str, syncs: list[Sync], cutoff: dt.datetime) -> dt.datetime:
+    """The quiet point on an engine that cannot reach back."""
+    return settle(schema, syncs, cutoff, at(60), None)
+
+
+def quiet_before(schema: str, syncs: list[Sync], cutoff: dt.datetime) -> dt.datetime:
+    """The quiet point on an engine that can."""
+    return settle(schema, syncs, cutoff, at(60), at(-24 * 60))
 
 
 @pytest.mark.parametrize(
@@ -29,7 +43,7 @@ def sync(started: int, ended: int | None, *, succeeded: bool = True, connection:
         [],
         [sync(-60, -50)],
         [sync(-60, 0)],
-        [sync(-90, -80, succeeded=False), sync(-60, -50)],
+        [sync(-90, -80, failed=FAILURE), sync(-60, -50)],
         [sync(-60, -50), sync(-40, -30, connection="other")],
     ],
 )
@@ -44,8 +58,8 @@ def test_the_cutoff_is_quiet_after_a_success_with_nothing_since(syncs: list[Sync
         ([sync(3, None)], "has begun since"),
         ([sync(-10, 1)], "ran at that time"),
         ([sync(-10, None)], "ran at that time"),
-        ([sync(-60, -50, succeeded=False)], "the last before, failed"),
-        ([sync(-60, -50), sync(-70, -65, succeeded=False, connection="other")], "the last before, failed"),
+        ([sync(-60, -50, failed=FAILURE)], "the last before, failed"),
+        ([sync(-60, -50), sync(-70, -65, failed=FAILURE, connection="other")], "the last before, failed"),
     ],
 )
 def test_else_it_says_why_it_cannot(syncs: list[Sync], because: str) -> None:
@@ -62,14 +76,13 @@ def test_else_it_says_why_it_cannot(syncs: list[Sync], because: str) -> None:
         ([sync(-60, 0)], 0),
         ([sync(3, None)], 0),
         ([sync(-60, -50), sync(-10, 1)], -50),
-        ([sync(-60, -50), sync(-10, None)], -50),
-        ([sync(-60, -50), sync(-10, -5, succeeded=False)], -50),
+        ([sync(-60, -50), sync(-10, -5, failed=FAILURE)], -50),
         ([sync(-60, -50), sync(-40, -30), sync(-10, 1)], -30),
         # Another connection's sync ran at the end of the last, so that the one before it is the quiet one.
         ([sync(-60, -50), sync(-40, -30), sync(-10, 1), sync(-35, -25, connection="other")], -25),
         ([sync(-60, -50), sync(-40, -30), sync(-35, 2, connection="other")], -50),
-        ([sync(-60, -50), sync(-70, -65, succeeded=False, connection="other"), sync(-20, -15, connection="other")], 0),
-        ([sync(-90, -80), sync(-70, -65, succeeded=False, connection="other"), sync(-20, 5)], -80),
+        ([sync(-60, -50), sync(-70, -65, failed=FAILURE, connection="other"), sync(-20, -15, connection="other")], 0),
+        ([sync(-90, -80), sync(-70, -65, failed=FAILURE, connection="other"), sync(-20, 5)], -80),
     ],
 )
 def test_where_the_past_can_be_reached_the_last_whole_state_is_quiet(syncs: list[Sync], quiet: int) -> None:
@@ -78,18 +91,25 @@ def test_where_the_past_can_be_reached_the_last_whole_state_is_quiet(syncs: list
 
 @pytest.mark.parametrize(
     ("syncs", "because"),
-    [([sync(-10, None)], "ran at that time"), ([sync(-60, -50, succeeded=False)], "the last before, failed")],
+    [([sync(-10, None)], "ran at that time"), ([sync(-60, -50, failed=FAILURE)], "the last before, failed")],
 )
 def test_where_nothing_was_ever_whole_it_says_so(syncs: list[Sync], because: str) -> None:
     with pytest.raises(CloneError, match=rf"because .*{because}, and there was no instant before.*clone a later date"):
         quiet_before("s", syncs, CUTOFF)
 
 
+def test_while_a_sync_that_began_before_still_runs_it_is_too_early_to_say() -> None:
+    says = r"cannot clone s .* yet, because the sync of c from 2026-11-21 23:50 UTC still runs: clone it when that is over"
+    with pytest.raises(NotSettledError, match=says) as refused:
+        quiet_before("s", [sync(-60, -50), sync(-10, None)], CUTOFF)
+    assert refused.value.passing
+
+
 def test_a_connection_is_known_in_any_case() -> None:
     """Fivetran writes SALESFORCE on Snowflake for a connection named salesforce."""
     started = [SyncEvent("id", "salesforce", at(-5), "sync_start", None, None)]
 
-    assert syncs_of("SALESFORCE", started) == [Sync("salesforce", at(-5), None, succeeded=False)]
+    assert syncs_of("SALESFORCE", started) == [Sync("salesforce", at(-5), None, None)]
     assert syncs_of("PG_PUBLIC", [SyncEvent("id", "pg", at(-5), "sync_start", None, None)]) is not None
 
 
@@ -107,14 +127,20 @@ SUCCESS = '{"status":"SUCCESSFUL"}'
         ([event(1, "sync_start"), event(2, "sync_end")], [sync(1, 2, connection="s")]),
         (
             [event(1, "sync_start"), event(2, "sync_end", '{"status":"FAILURE_WITH_TASK"}')],
-            [sync(1, 2, connection="s", succeeded=False)],
+            [sync(1, 2, connection="s", failed=SyncStatus.FAILURE_WITH_TASK)],
         ),
-        ([event(1, "sync_start")], [sync(1, None, connection="s", succeeded=False)]),
+        ([event(1, "sync_start")], [sync(1, None, connection="s")]),
         (
             [event(1, "sync_start"), event(5, "sync_start"), event(6, "sync_end", SUCCESS)],
-            [sync(1, 5, connection="s", succeeded=False), sync(5, 6, connection="s")],
+            [sync(1, 5, connection="s", failed=SyncStatus.INCOMPLETE), sync(5, 6, connection="s")],
         ),
         ([event(1, "sync_end", SUCCESS)], []),
+        (
+            [event(1, "sync_start"), event(2, "sync_end", '"{\\"status\\":\\"CANCELED\\"}"')],
+            [sync(1, 2, connection="s", failed=SyncStatus.CANCELED)],
+        ),
+        # The connection is listed twice.
+        (2 * [event(1, "sync_start"), event(2, "sync_end", SUCCESS)], [sync(1, 2, connection="s")]),
         (
             [event(1, "sync_start"), event(2, "records_modified", "no json"), event(3, "sync_end", SUCCESS)],
             [sync(1, 3, connection="s")],
@@ -168,5 +194,7 @@ def test_a_real_log_is_read() -> None:
 
     days = [dt.datetime(2021, 12, day, tzinfo=dt.UTC) for day in (9, 10)]
     start, end = dt.timedelta(hours=14, minutes=26, seconds=5.907), dt.timedelta(hours=14, minutes=27, seconds=0.504)
-    assert syncs_of("instagram_business", events) == [Sync("this_connection", day + start, day + end, True) for day in days]
+    assert syncs_of("instagram_business", events) == [
+        Sync("this_connection", day + start, day + end, SyncStatus.SUCCESSFUL) for day in days
+    ]
     assert syncs_of("salesforce", events) is None

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import tenacity
 
-from history_assets.clones import Syncs, clone_schema
+from history_assets.clones import clone_schema
 from history_assets.credentials import SnowflakeCredentials
 from history_assets.errors import CloneError, WarehouseError
+from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.history import History
 from history_assets.inventory import Column, KeySource
 from history_assets.settings import Settings
@@ -34,6 +35,10 @@ Make = Callable[..., SnowflakeWarehouse]
 
 def no_log() -> None:
     return None
+
+
+def quiet_points(warehouse: SnowflakeWarehouse) -> QuietPoints:
+    return QuietPoints(warehouse, open_source(warehouse, CUTOFF), lambda: CUTOFF + dt.timedelta(days=2))
 
 
 @pytest.fixture(autouse=True)
@@ -337,7 +342,7 @@ def test_the_quiet_point_is_what_the_log_says(warehouse: SnowflakeWarehouse, ses
     ]
     dates = [DATE, DATE + dt.timedelta(days=1)]
 
-    outcome = clone_schema(Syncs(warehouse, dates), "CRM", dates, replace=False)
+    outcome = clone_schema(quiet_points(warehouse), "CRM", dates, replace=False)
 
     assert [clone.quiet_point for clone in outcome.values() if isinstance(clone, Clone)] == [
         CUTOFF - dt.timedelta(hours=2),
@@ -349,7 +354,7 @@ def test_the_quiet_point_is_what_the_log_says(warehouse: SnowflakeWarehouse, ses
 
 
 def test_without_a_log_nothing_is_asked_of_a_warehouse(warehouse: SnowflakeWarehouse, sessions: RecordingSessions) -> None:
-    outcome = clone_schema(Syncs(warehouse, [DATE]), "CRM", [DATE], replace=False)
+    outcome = clone_schema(quiet_points(warehouse), "CRM", [DATE], replace=False)
 
     assert isinstance(outcome[DATE], Clone)
     assert not any(statement.compute for statement in sessions.sent)

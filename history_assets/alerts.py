@@ -1,0 +1,161 @@
+"""Telling somebody: events in, one message per cause out, and sending it to the channels of ``HISTORY_ALERT_URLS``.
+
+Belongs here: which events are news, what a message says, and that a channel which cannot be reached harms nothing. Does not
+belong here: when events are looked at (``automation``).
+"""
+
+import collections
+import dataclasses
+import datetime as dt
+import enum
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import dagster as dg
+from pydantic import SecretStr
+
+from history_assets.failures import Kind, problems_of, reason_of
+
+QUIET = dt.timedelta(days=7)
+"""A cause is news again when it has not come up for so long."""
+
+_RECORD = "history_assets/alerts/told"
+_LISTED = 5
+"""Assets that a message names; of the others it says how many."""
+
+_VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
+"""What differs between two reports of the same cause: ids, dates, counts."""
+
+
+class Sort(enum.StrEnum):
+    """What happened; the text is how a message begins."""
+
+    FAILED = "failed"
+    HELD_BACK = "held back"
+    SENSOR = "sensor fails"
+
+
+_REMEDIES = {
+    Sort.FAILED: "mend what the reason names, then: history-assets run --date {date}",
+    Sort.HELD_BACK: "look at the copy; if it is right as it is: history-assets run --date {date} --allow GATE",
+    Sort.SENSOR: "look at the sensor's ticks in the Dagster UI, under Automation",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """Something that somebody should know: what happened to which asset (or job, or sensor), for which date, in which run."""
+
+    sort: Sort
+    asset: str
+    reason: str
+    date: str | None = None
+    run_id: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """What is sent."""
+
+    title: str
+    body: str
+
+
+Told = Mapping[str, dt.datetime]
+"""When each cause came up last, by cause."""
+
+
+def events_of(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> list[Event]:
+    """Return what there is to tell of a failed run, given the failures of its steps; waiting for a sync is none of it."""
+    if not failures:
+        return [Event(Sort.FAILED, run.job_name, "the run failed before its first step", run_id=run.run_id)]
+    events = []
+    for failed in failures:
+        problems = problems_of(failed)
+        if not problems:
+            events.append(Event(Sort.FAILED, failed.step_key or run.job_name, reason_of(failed), run_id=run.run_id))
+        for problem in problems:
+            if problem.kind is not Kind.NOT_SETTLED:
+                sort = Sort.HELD_BACK if problem.kind is Kind.HELD_BACK else Sort.FAILED
+                events.append(Event(sort, problem.asset, problem.reason, problem.date, run.run_id))
+    return events
+
+
+def messages(
+    events: Iterable[Event], told: Told, now: dt.datetime, webserver: str | None
+) -> tuple[dict[str, Message], dict[str, dt.datetime]]:
+    """Return the messages that are news, by cause, and what has been told once they are sent; ``now`` is aware.
+
+    Events of the same sort and reason, whatever the dates, ids and counts in it, have the same cause and share a message.
+    """
+    by_cause = collections.defaultdict[str, list[Event]](list)
+    for event in events:
+        by_cause[f"{event.sort}: {_VARIES.sub('#', event.reason)}"].append(event)
+    lately = {cause: at for cause, at in told.items() if now - at < QUIET}
+    news = {cause: _message(each, webserver) for cause, each in by_cause.items() if cause not in lately}
+    return news, lately | dict.fromkeys(by_cause, now)
+
+
+def _message(events: Sequence[Event], webserver: str | None) -> Message:
+    first = events[0]
+    assets = list(dict.fromkeys(event.asset for event in events))
+    dates = sorted({event.date for event in events if event.date})
+    named = ", ".join(assets[:_LISTED]) + (f" and {len(assets) - _LISTED} more" if len(assets) > _LISTED else "")
+    span = "..".join(dict.fromkeys((dates[0], dates[-1]))) if dates else None
+    remedy = _REMEDIES[first.sort] if span else _REMEDIES[first.sort].partition(", then:")[0]
+    lines = {
+        "asset": named + (f", {span}" if span else ""),
+        "reason": first.reason,
+        "remedy": remedy.format(date=span),
+        "link": _link(first.run_id, webserver),
+    }
+    return Message(
+        f"history_assets: {first.sort}: {named}", "\n".join(f"{name}: {text}" for name, text in lines.items() if text)
+    )
+
+
+def _link(run_id: str | None, webserver: str | None) -> str | None:
+    if run_id is None:
+        return f"http://{webserver}/automation" if webserver else None
+    return f"http://{webserver}/runs/{run_id}" if webserver else f"run {run_id} in the Dagster UI"
+
+
+def send(message: Message, urls: Sequence[SecretStr], warn: Callable[[str], None]) -> bool:
+    """Send a message to every channel and say whether any took it; one that did not is only warned of, never by its address."""
+    import apprise
+
+    taken = 0
+    for number, url in enumerate(urls, 1):
+        named = f"channel {number} of HISTORY_ALERT_URLS ({url.get_secret_value().partition('://')[0]})"
+        channel = apprise.Apprise()
+        if not channel.add(url.get_secret_value()):
+            warn(f"found no way to send to {named}: expected an address that apprise knows")
+        elif not channel.notify(body=message.body, title=message.title):
+            warn(f"found {named} out of reach: this was not sent to it: {message.title}")
+        else:
+            taken += 1
+    return taken > 0
+
+
+def alert(
+    instance: dg.DagsterInstance,
+    events: Iterable[Event],
+    now: dt.datetime,
+    urls: Sequence[SecretStr],
+    webserver: str | None,
+    warn: Callable[[str], None],
+) -> list[str]:
+    """Send what is news, remember it in Dagster's instance, and return the titles sent; what no channel took is news again."""
+    storage = instance.daemon_cursor_storage
+    if storage is None:
+        warn("found no storage in Dagster's instance to remember alerts in: every one is sent")
+    kept = storage.get_cursor_values({_RECORD}).get(_RECORD, "{}") if storage else "{}"
+    told = {cause: dt.datetime.fromisoformat(at) for cause, at in json.loads(kept).items()}
+    news, told = messages(events, told, now, webserver)
+    sent = {cause: message.title for cause, message in news.items() if send(message, urls, warn)}
+    for cause in news.keys() - sent.keys():
+        del told[cause]
+    if storage:
+        storage.set_cursor_values({_RECORD: json.dumps({cause: at.isoformat() for cause, at in told.items()})})
+    return list(sent.values())

@@ -1,0 +1,61 @@
+"""What a run failed at, table by table and schema by schema, told so that a person and a sensor can both read it.
+
+Belongs here: a problem as a value, and its way through the failure that Dagster keeps of a run. Does not belong here: finding
+problems (``clones``, ``snapshots``), or telling somebody (``alerts``).
+"""
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+_PROBLEMS = "problems"
+
+
+class Kind(enum.StrEnum):
+    """What sort of problem it is."""
+
+    FAILED = "failed"
+    HELD_BACK = "held back"
+    """A gate holds a table's copy back."""
+    NOT_SETTLED = "not settled"
+    """A sync is under way; nothing is wrong."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Why an asset, as text, could not be had for a date; ``date`` is empty where it is about no one date."""
+
+    asset: str
+    date: str | None
+    reason: str
+    kind: Kind = Kind.FAILED
+
+
+def failure(summary: str, problems: Sequence[Problem]) -> dg.Failure:
+    """Return the failure of a run, which a retry would not mend: a summary, then every reason once."""
+    reasons = "; ".join(dict.fromkeys(problem.reason for problem in problems))
+    kept = [dataclasses.asdict(problem) for problem in problems]
+    return dg.Failure(f"{summary}: {reasons}", metadata={_PROBLEMS: dg.MetadataValue.json(kept)}, allow_retries=False)
+
+
+def problems_of(event: dg.DagsterEvent) -> list[Problem]:
+    """Return the problems that a step failed at, nothing where it did not fail in that way."""
+    told = event.step_failure_data.user_failure_data
+    kept: Any = told.metadata.get(_PROBLEMS) if told else None
+    if not isinstance(kept, dg.JsonMetadataValue) or not isinstance(kept.data, list):
+        return []
+    return [Problem(each["asset"], each["date"], each["reason"], Kind(each["kind"])) for each in kept.data]
+
+
+def reason_of(event: dg.DagsterEvent) -> str:
+    """Return why a step failed, in its own words."""
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error
+    if error and error.cause and str(error.cls_name).startswith("Dagster"):  # which wraps what an op raises
+        error = error.cause
+    return error.message.strip() if error else "failed without saying why"

@@ -1,0 +1,225 @@
+"""Somebody is told of what went wrong, once for each cause, and a channel that is out of reach harms nothing."""
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import dagster as dg
+import pytest
+from pydantic import SecretStr
+
+from history_assets.alerts import Event, Message, Sort, alert, events_of, messages, send
+from history_assets.automation import alert_sensors
+from history_assets.failures import Kind, Problem, failure
+from history_assets.settings import Settings
+
+NOW = dt.datetime(2026, 11, 22, 1, tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
+
+
+def said(*events: Event, webserver: str | None = "ui:3000") -> list[Message]:
+    return list(messages(events, {}, NOW, webserver)[0].values())
+
+
+def test_a_message_names_the_asset_the_reason_the_remedy_and_a_link() -> None:
+    assert said(Event(Sort.FAILED, "clones/crm", "cannot clone crm", "2026-11-22", "run-id")) == [
+        Message(
+            "history_assets: failed: clones/crm",
+            "asset: clones/crm, 2026-11-22\n"
+            "reason: cannot clone crm\n"
+            "remedy: mend what the reason names, then: history-assets run --date 2026-11-22\n"
+            "link: http://ui:3000/runs/run-id",
+        )
+    ]
+    assert said(Event(Sort.HELD_BACK, "history/crm/account", "no rows", "2026-11-22", "run-id"), webserver=None) == [
+        Message(
+            "history_assets: held back: history/crm/account",
+            "asset: history/crm/account, 2026-11-22\n"
+            "reason: no rows\n"
+            "remedy: look at the copy; if it is right as it is: history-assets run --date 2026-11-22 --allow GATE\n"
+            "link: run run-id in the Dagster UI",
+        )
+    ]
+    assert said(Event(Sort.SENSOR, "fold_after_success", "KeyError: 'x'")) == [
+        Message(
+            "history_assets: sensor fails: fold_after_success",
+            "asset: fold_after_success\n"
+            "reason: KeyError: 'x'\n"
+            "remedy: look at the sensor's ticks in the Dagster UI, under Automation\n"
+            "link: http://ui:3000/automation",
+        )
+    ]
+
+
+def test_what_has_one_cause_is_one_message() -> None:
+    down = [Event(Sort.FAILED, f"clones/s{n}", f"no answer after {n} s", f"2026-11-2{n % 3}") for n in range(7)]
+    other = Event(Sort.FAILED, "clones/crm", "cannot clone crm")
+
+    first, second = said(*down, other)
+
+    assert first.title == "history_assets: failed: clones/s0, clones/s1, clones/s2, clones/s3, clones/s4 and 2 more"
+    assert "2026-11-20..2026-11-22\n" in first.body
+    assert second.title == "history_assets: failed: clones/crm"
+
+
+def test_a_cause_is_told_once_until_it_was_away_for_a_week() -> None:
+    told: dict[str, dt.datetime] = {}
+    told_on = []
+    for day in [0, 1, 2, 8, 16, 17]:
+        news, told = messages(
+            [Event(Sort.FAILED, "clones/crm", f"cannot clone crm as of day {day}")], told, NOW + day * DAY, None
+        )
+        told_on += [day] * len(news)
+
+    assert told_on == [0, 16]
+    assert told == {"failed: cannot clone crm as of day #": NOW + 17 * DAY}
+
+
+PROBLEMS = [
+    Problem("clones/crm", "2026-11-22", "cannot clone crm"),
+    Problem("history/crm/account", "2026-11-22", "no rows", Kind.HELD_BACK),
+    Problem("clones/shop", "2026-11-22", "shop still syncs", Kind.NOT_SETTLED),
+]
+
+
+@pytest.fixture(scope="module")
+def shared_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("instance"))) as instance:
+        yield instance
+
+
+@pytest.fixture
+def instance(shared_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """A persistent instance in which nothing was told."""
+    shared_instance.wipe()
+    assert shared_instance.daemon_cursor_storage is not None
+    shared_instance.daemon_cursor_storage.set_cursor_values({"history_assets/alerts/told": "{}"})
+    return shared_instance
+
+
+def failed(instance: dg.DagsterInstance, error: Exception) -> dg.ExecuteInProcessResult:
+    @dg.op
+    def work() -> None:
+        raise error
+
+    @dg.job(name="anything")
+    def job() -> None:
+        work()
+
+    return job.execute_in_process(instance=instance, raise_on_error=False)
+
+
+def events(result: dg.ExecuteInProcessResult) -> list[Event]:
+    steps = [event for event in result.all_node_events if event.is_step_failure]
+    return events_of(result.dagster_run, steps)
+
+
+def test_a_run_tells_of_each_of_its_problems_but_not_of_waiting(instance: dg.DagsterInstance) -> None:
+    result = failed(instance, failure("3 of 9 failed", PROBLEMS))
+
+    assert events(result) == [
+        Event(Sort.FAILED, "clones/crm", "cannot clone crm", "2026-11-22", result.run_id),
+        Event(Sort.HELD_BACK, "history/crm/account", "no rows", "2026-11-22", result.run_id),
+    ]
+
+
+def test_a_run_that_fails_in_another_way_tells_of_its_step(instance: dg.DagsterInstance) -> None:
+    told, broken = failed(instance, dg.Failure("the disk is full")), failed(instance, KeyError("x"))
+
+    assert events(told) == [Event(Sort.FAILED, "work", "the disk is full", run_id=told.run_id)]
+    assert events(broken) == [Event(Sort.FAILED, "work", "KeyError: 'x'", run_id=broken.run_id)]
+    assert events_of(told.dagster_run, []) == [
+        Event(Sort.FAILED, "anything", "the run failed before its first step", run_id=told.run_id)
+    ]
+
+
+class Receiver:
+    """A channel: an HTTP server on loopback that keeps what it is sent, and answers with ``status``."""
+
+    def __init__(self) -> None:
+        self.received: list[dict[str, Any]] = []
+        self.status = 200
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                receiver.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(receiver.status)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> SecretStr:
+        return SecretStr(f"json://user:word@127.0.0.1:{self._server.server_address[1]}")
+
+    @property
+    def titles(self) -> list[str]:
+        return [message["title"] for message in self.received]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+def test_a_channel_that_is_out_of_reach_keeps_no_other_from_being_told(receiver: Receiver) -> None:
+    gone = Receiver()
+    gone.close()
+    warnings: list[str] = []
+
+    assert send(Message("title", "body"), [gone.url, SecretStr("nope://word"), receiver.url], warnings.append)
+
+    assert [(message["title"], message["message"]) for message in receiver.received] == [("title", "body")]
+    assert warnings == [
+        "found channel 1 of HISTORY_ALERT_URLS (json) out of reach: this was not sent to it: title",
+        "found no way to send to channel 2 of HISTORY_ALERT_URLS (nope): expected an address that apprise knows",
+    ]
+
+
+def test_what_nobody_took_is_news_again(receiver: Receiver, instance: dg.DagsterInstance) -> None:
+    event = Event(Sort.FAILED, "clones/crm", "cannot clone crm")
+    warnings: list[str] = []
+
+    receiver.status = 500
+    sent = [alert(instance, [event], NOW, [receiver.url], None, warnings.append)]
+    receiver.status = 200
+    sent += [alert(instance, [event], NOW, [receiver.url], None, warnings.append) for _ in range(3)]
+
+    assert sent == [[], ["history_assets: failed: clones/crm"], [], []]
+    assert len(receiver.titles) == 2
+    assert len(warnings) == 1
+
+
+def test_the_sensor_tells_of_a_failed_run_and_of_its_cause_once(receiver: Receiver, instance: dg.DagsterInstance) -> None:
+    (sensor,) = alert_sensors(Settings(alert_urls=(receiver.url,)), lambda: NOW)
+    found = []
+    for _ in range(2):
+        result = failed(instance, failure("3 of 9 failed", PROBLEMS))
+        (event,) = [event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE]
+        context = dg.build_run_status_sensor_context("alert", event, instance, result.dagster_run).for_run_failure()
+        found.append(sensor(context))  # type: ignore[operator]
+
+    titles = ["history_assets: failed: clones/crm", "history_assets: held back: history/crm/account"]
+    assert receiver.titles == titles
+    assert found == [dg.SkipReason("; ".join(titles)), dg.SkipReason("nothing that is news")]
+
+
+def test_without_channels_there_is_no_sensor() -> None:
+    assert alert_sensors(Settings(), lambda: NOW) == []
