@@ -86,7 +86,7 @@ class Account:
         return Typed(done.returncode, done.stdout, done.stderr, self.emulator.log[before:])
 
     def history(self, table: str) -> list[tuple[Any, ...]]:
-        """Return a history, ``"SCHEMA"."TABLE"``, as rows of the source's columns, then their first day and the day they end."""
+        """Return a history, ``"SCHEMA"."TABLE"``, as rows of the source's columns, then first and last day."""
         columns, rows = self.whole(table)
         at = [columns.index(name) for name in OURS]
         identifiers = [row[at[0]] for row in rows]

@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
@@ -57,6 +57,8 @@ class Emulator:
         """Seconds that each statement takes at least."""
         self.lock_timeout = 5.0
         """Seconds that a statement waits for what another transaction has not committed."""
+        self.idle_limit = 1.0
+        """Seconds without a statement after which a transaction that blocks another is aborted; five minutes at Snowflake."""
         self.log: list[Statement] = []
         self.catalog = Catalog()
         self.catalog.roles.append("TESTER_ROLE")
@@ -68,6 +70,7 @@ class Emulator:
         functions.install(self.connection)
         self.started = self.now
         self._injected: list[Injected] = []
+        self._watched: list[tuple[str, Callable[[Statement], None]]] = []
         self._server: Server | None = None
 
     # Serving.
@@ -188,7 +191,15 @@ class Emulator:
         """Let the n-th next statement that a pattern is found in (in any case) end in an error."""
         self._injected.append(Injected(pattern, error, nth))
 
-    def raise_injected(self, statement: Statement) -> None:
+    def watch(self, pattern: str, action: Callable[[Statement], None]) -> None:
+        """Have something done before each statement that a pattern is found in (in any case), in the thread that serves it."""
+        self._watched.append((pattern, action))
+
+    def meet(self, statement: Statement) -> None:
+        """Do what a test wants done before a statement, or raise what it wants raised."""
+        for pattern, action in self._watched:
+            if re.search(pattern, statement.text, re.IGNORECASE | re.DOTALL):
+                action(statement)
         with self.lock:
             for injected in list(self._injected):
                 if re.search(injected.pattern, statement.text, re.IGNORECASE | re.DOTALL):
@@ -196,6 +207,15 @@ class Emulator:
                     if injected.left == 0:
                         self._injected.remove(injected)
                         raise injected.error
+
+    def abort_idle_transactions(self) -> None:
+        """End transactions of sessions that went silent, as where a client died, so that others need not wait for them.
+
+        https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
+        """
+        with self.lock:
+            for session in list(self._server.sessions.values()) if self._server else ():
+                session.abort_if_idle(self.idle_limit)
 
 
 def instant(moment: str) -> dt.datetime:

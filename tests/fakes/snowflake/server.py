@@ -73,9 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif url.path == "/queries/v1/query-request":
                 data = self._query(content)
             elif url.path == "/session":
-                session = self.server.sessions.pop(self._token(), None)
-                if session is not None:
-                    session.close()
+                self._logout()
                 data = None
             elif url.path == "/session/token-request":
                 data = {"sessionToken": self._token(), "masterToken": self._token(), "validityInSecondsST": 3600}
@@ -143,6 +141,12 @@ class _Handler(BaseHTTPRequestHandler):
                 "roleName": session.role,
             },
         }
+
+    def _logout(self) -> None:
+        """A session that ends takes its transaction with it: https://docs.snowflake.com/en/sql-reference/transactions"""
+        session = self.server.sessions.pop(self._token(), None)
+        if session is not None:
+            session.close()
 
     def _query(self, content: dict[str, Any]) -> dict[str, Any]:
         session = self.server.sessions.get(self._token())

@@ -48,6 +48,8 @@ class Session:
     temporary: dict[tuple[str, str, str], Table] = field(default_factory=dict)
     number: int = field(default_factory=lambda: next(_numbers))
     last_query: str | None = None
+    idle_since: float | None = None
+    """When its last statement ended; nothing while one runs."""
 
     def execute(self, sql: str, tag: str | None = None) -> Result:
         """Run one statement and log it; the tag, where given, is the statement's own."""
@@ -61,16 +63,19 @@ class Session:
             role=self.role,
             at=self.emulator.now,
         )
+        self.idle_since = None
         if self.observed:
             self.emulator.log.append(entry)
             time.sleep(self.emulator.delay)
         try:
             if self.observed:
-                self.emulator.raise_injected(entry)
+                self.emulator.meet(entry)
             return self._run_when_free(sql, words, entry)
         except SnowflakeError as error:
             entry.error = error.code
             raise
+        finally:
+            self.idle_since = time.monotonic()
 
     def _run_when_free(self, sql: str, words: Words, entry: log.Statement) -> Result:
         """Run a statement; one that meets what another transaction has not committed waits for it, as at Snowflake's locks."""
@@ -85,6 +90,7 @@ class Session:
                     self._restore_transaction()
                 if not isinstance(error, duckdb.TransactionException) or time.monotonic() > patience:
                     raise queries.error_of(error) from error
+            self.emulator.abort_idle_transactions()
             words.position = start
             time.sleep(0.02)
 
@@ -158,6 +164,11 @@ class Session:
 
     def rollback(self) -> None:
         self._end("rollback")
+
+    def abort_if_idle(self, limit: float) -> None:
+        """Roll back a transaction of which nothing was heard for so many seconds."""
+        if self.in_transaction and self.idle_since is not None and time.monotonic() - self.idle_since > limit:
+            self.rollback()
 
     def _end(self, how: str) -> None:
         self.in_transaction = False
