@@ -1,6 +1,8 @@
 # The two commands: `make demo` shows the project, `make test` checks it.
 PYTHON ?= python3
 BIN := .venv/bin
+# Told on either engine.
+STORIES := tests/stories/test_gates.py
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: demo test clean
@@ -13,6 +15,7 @@ test: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --engine snowflake $(STORIES)
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "found Python %d.%d, expected 3.11 or newer: make PYTHON=python3.11" % sys.version_info[:2])'

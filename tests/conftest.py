@@ -1,7 +1,7 @@
 """Fixtures that more than one test module shares."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from history_assets.settings import Settings
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
+from tests.stories import engines
 
 hypothesis_settings.register_profile("ci", deadline=None)
 hypothesis_settings.load_profile("ci")
@@ -22,6 +23,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine", choices=engines.NAMES, default=engines.NAMES[0], help="the engine that the stories are told on"
+    )
+
+
+@pytest.fixture(scope="module")
+def engine_name(request: pytest.FixtureRequest) -> str:
+    return str(request.config.getoption("engine"))
+
+
+@pytest.fixture(scope="module")
+def engine(engine_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[engines.Engine]:
+    """The engine that was asked for, with an installation of its own for the module."""
+    with engines.installed(engine_name, tmp_path_factory.mktemp("story")) as engine:
+        yield engine
 
 
 @pytest.fixture(autouse=True)

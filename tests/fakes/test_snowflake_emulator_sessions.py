@@ -208,6 +208,52 @@ def test_what_sets_a_test_up_is_neither_logged_nor_made_to_fail(emulator: Emulat
     assert emulator.log == []
 
 
+def test_a_merge_that_only_inserts_makes_the_next_wait_and_see_what_it_left(emulator: Emulator) -> None:
+    """MERGE locks its table whatever it does: https://docs.snowflake.com/en/sql-reference/transactions#resource-locking"""
+    emulator.run("create table RAW.PUBLIC.t (a number)")
+    merge = "merge into t using (select 1 as a) as s on t.a = s.a when not matched then insert (a) values (s.a)"
+    with (
+        snowflake.connector.connect(**emulator.settings, database="RAW") as one,
+        snowflake.connector.connect(**emulator.settings, database="RAW") as other,
+    ):
+        one.cursor().execute("begin")
+        one.cursor().execute(merge)
+        waiting = threading.Thread(target=lambda: other.cursor().execute(merge))
+        waiting.start()
+        time.sleep(0.2)
+        assert waiting.is_alive()
+        one.cursor().execute("commit")
+        waiting.join(timeout=5)
+
+    assert emulator.run("select a from RAW.PUBLIC.t") == [(1,)]
+
+
+def test_a_transaction_that_blocks_another_and_is_idle_is_aborted(emulator: Emulator) -> None:
+    """As where its client died: https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions"""
+    emulator.run("create table RAW.PUBLIC.t as select 1 as a")
+    emulator.idle_limit = 0.2
+    with (
+        snowflake.connector.connect(**emulator.settings, database="RAW") as silent,
+        snowflake.connector.connect(**emulator.settings, database="RAW") as other,
+    ):
+        silent.cursor().execute("begin")
+        silent.cursor().execute("update t set a = a + 1")
+        other.cursor().execute("update t set a = a * 10")
+
+        assert other.cursor().execute("select a from t").fetchall() == [(10,)]
+
+
+def test_a_session_that_ends_takes_its_transaction_with_it(emulator: Emulator) -> None:
+    """https://docs.snowflake.com/en/sql-reference/transactions#scoped-transactions"""
+    emulator.run("create table RAW.PUBLIC.t as select 1 as a")
+    with snowflake.connector.connect(**emulator.settings, database="RAW") as one:
+        one.cursor().execute("begin")
+        one.cursor().execute("update t set a = 2")
+
+    assert emulator.run("select a from RAW.PUBLIC.t") == [(1,)]
+    assert emulator.locks == {}
+
+
 def test_delays_of_several_sessions_overlap(emulator: Emulator) -> None:
     """A clone that takes long holds up no other: https://docs.snowflake.com/en/sql-reference/sql/create-clone"""
     emulator.delay = 1.0

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from history_assets.history import History
-from tests.stories.test_gates import Night, Seen, Story
+from tests.stories.engines import DuckDB, Night
+from tests.stories.test_gates import Seen, Story
 
 DAYS = (10, 11, 12, 13, 14)
 PLAYED = (10, 11, 12, 14, 13)
@@ -108,7 +109,7 @@ def tell(story: Story, day: int, days: tuple[int, ...]) -> Told:
     story.land(day, tables, synced=stamp(day).isoformat())
     if day == 12:
         retyped = "alter table stamped_otherwise alter _fivetran_synced type timestamp"
-        story.landing.execute("crm", f"2026-10-{day - 1}T22:00", "set TimeZone = 'UTC'", retyped)
+        story.engine.landing.execute("crm", f"2026-10-{day - 1}T22:00", "set TimeZone = 'UTC'", retyped)
     seen = story.run(day)
     history = History(story.warehouse())
     as_of = {(table, each): history.as_of(f"crm.{table}", dt.date(2026, 10, each)) for table in TABLES for each in days}
@@ -142,7 +143,7 @@ def rows_of(table: pa.Table) -> list[tuple[Any, ...]]:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Told]:
     """Play it all; what was told after each day, by the day."""
-    story = Story(tmp_path_factory.mktemp("columns"), gates=())
+    story = Story(DuckDB(tmp_path_factory.mktemp("columns")), gates=())
     return {day: tell(story, day, PLAYED[: number + 1]) for number, day in enumerate(PLAYED)}
 
 

@@ -7,24 +7,18 @@ import dataclasses
 import datetime as dt
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from history_assets.gates import Gate
-from history_assets.naming import quote
 from history_assets.nights import NightReport, run_night
-from history_assets.settings import Settings
 from history_assets.verification import verify
-from history_assets.warehouse.duckdb import DuckDBWarehouse
-from tests.landing import Landing
-
-Night = Mapping[str, tuple[str, str | None]]
-"""Tables of a night: the definitions of the columns but ``_fivetran_synced``, and the rows as VALUES or SELECT."""
+from history_assets.warehouse.base import Warehouse
+from tests.stories.engines import Engine, Night
 
 SYNCED = "2026-10-01 00:00:00+00"
+OURS = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,25 +32,19 @@ class Seen:
 
 
 class Story:
-    """A home with one schema, ``crm``, and nights of October 2026 by their day."""
+    """An engine with one schema, ``crm``, and nights of October 2026 by their day."""
 
-    def __init__(self, home: Path, **overrides: Any) -> None:
-        self.home = home
+    def __init__(self, engine: Engine, **overrides: Any) -> None:
+        self.engine = engine
+        self.home = engine.home
         self.overrides = overrides
-        self.landing = Landing(home)
 
-    def warehouse(self, **overrides: Any) -> DuckDBWarehouse:
-        return DuckDBWarehouse(Settings(home=self.home, **self.overrides | overrides))
+    def warehouse(self, **overrides: Any) -> Warehouse:
+        return self.engine.warehouse(**self.overrides | overrides)
 
     def land(self, day: int, tables: Night, synced: str = SYNCED) -> None:
         """Make the schema hold these tables and no others, two hours before the cutoff of a day."""
-        self.landing.file("crm").unlink(missing_ok=True)
-        statements = []
-        for table, (columns, rows) in tables.items():
-            statements.append(f"create table {quote(table)} ({columns}, _fivetran_synced timestamptz)")
-            if rows:
-                statements.append(f"insert into {quote(table)} select *, timestamptz '{synced}' from ({rows})")
-        self.landing.execute("crm", f"2026-10-{day - 1:02}T22:00", *statements)
+        self.engine.land("crm", f"2026-10-{day - 1:02}T22:00", tables, synced)
 
     def run(self, day: int, *, reclone: bool = False, allow: Collection[Gate] = (), **overrides: Any) -> Seen:
         """Clone and fold a day, and look at everything."""
@@ -73,39 +61,32 @@ class Story:
         return self.run(day, **options)
 
     def look(self, report: NightReport) -> Seen:
-        with duckdb.connect(str(self.home / "history.duckdb"), read_only=True) as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            names = connection.execute("select table_name from duckdb_tables() where schema_name = 'crm'").fetchall()
-            histories = {name: history_of(connection, name) for (name,) in names}
-            ledger: dict[str, list[tuple[Any, ...]]] = {}
-            for name, *row in connection.execute(
-                "select table_name, day(clone_date), status, row_count, opened, closed, problem "
-                "from _history_assets.applied order by table_name, clone_date, status"
-            ).fetchall():
-                ledger.setdefault(name, []).append(tuple(row))
+        histories = {name: history_of(self.engine, name) for name in self.engine.histories("crm")}
+        ledger: dict[str, list[tuple[Any, ...]]] = {}
+        for name, *row in self.engine.query(
+            "select table_name, day(clone_date), status, row_count, opened, closed, problem "
+            f"from {self.engine.ledger} order by table_name, clone_date, status"
+        ):
+            ledger.setdefault(name, []).append(tuple(row))
         problems = tuple(finding.problem for finding in verify(self.warehouse()) if finding.problem)
         return Seen(report, histories, ledger, problems)
 
     def whole(self, table: str) -> list[tuple[Any, ...]]:
         """Return a history as it is stored, every column of it, sorted."""
-        with duckdb.connect(str(self.home / "history.duckdb"), read_only=True) as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            return sorted(connection.execute(f"select * from crm.{quote(table)}").fetchall(), key=repr)
+        return sorted(self.engine.history("crm", table)[1], key=repr)
 
 
-def history_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[Any, ...]]:
+def history_of(engine: Engine, table: str) -> list[tuple[Any, ...]]:
     """Return a history as rows of the source's columns, then the days from which and until which they hold."""
-    history = f"crm.{quote(table)}"
-    (wrong,) = connection.execute(
-        f"select count(*) filter (dbt_updated_at is distinct from dbt_valid_from or dbt_scd_id is null) "
-        f"+ count(*) - count(distinct dbt_scd_id) from {history}"
-    ).fetchall()[0]
-    assert wrong == 0, f"{table}: dbt's own columns are not as dbt has them"
-    rows = connection.execute(
-        "select * exclude (_fivetran_synced, dbt_scd_id, dbt_updated_at, dbt_valid_from, dbt_valid_to), "
-        f"dbt_valid_from, dbt_valid_to from {history}"
-    ).fetchall()
-    return sorted(((*row[:-2], day_of(row[-2]), day_of(row[-1])) for row in rows), key=repr)
+    columns, rows = engine.history("crm", table)
+    identifier, updated, since, until = (columns.index(name) for name in OURS)
+    identifiers = {row[identifier] for row in rows}
+    assert None not in identifiers, f"{table}: a row has no identifier"
+    assert len(identifiers) == len(rows), f"{table}: rows share identifiers"
+    assert all(row[updated] == row[since] for row in rows), f"{table}: dbt's own columns are not as dbt has them"
+    source = [place for place, name in enumerate(columns) if name not in OURS and name != "_fivetran_synced"]
+    found = [(*(row[place] for place in source), day_of(row[since]), day_of(row[until])) for row in rows]
+    return sorted(found, key=repr)
 
 
 def day_of(cutoff: dt.datetime | None) -> int | None:
@@ -190,10 +171,9 @@ SMALLER: Night = BETTER | {
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
+def story(engine: Engine) -> dict[str, Seen]:
     """Play it all, and keep what was seen after each run."""
-    home = tmp_path_factory.mktemp("gates")
-    story = Story(home, keys=KEYS)
+    story = Story(engine, keys=KEYS)
     seen = {"good": story.night(18, GOOD), "bad": story.night(19, BAD)}
     seen["better"] = story.night(20, WITHOUT_GONE)
     seen["released"] = story.run(19, allow=[Gate.DUPLICATE_KEY, Gate.SHRUNKEN])

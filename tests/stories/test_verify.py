@@ -11,7 +11,8 @@ import pytest
 
 from history_assets import cli
 from history_assets.naming import quote
-from tests.stories.test_gates import Night, Seen, Story
+from tests.stories.engines import DuckDB, Night
+from tests.stories.test_gates import Seen, Story
 
 Verify = Callable[..., tuple[int, str, str]]
 
@@ -124,7 +125,7 @@ def changed(story: Story, before: Mapping[str, list[tuple[Any, ...]]]) -> dict[s
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     """Three clean nights of tables that are all alike, and a spare copy of the history."""
-    story = Story(tmp_path_factory.mktemp("verify"))
+    story = Story(DuckDB(tmp_path_factory.mktemp("verify")))
     seen: list[Seen] = []
     for day, rows in enumerate(ROWS, 10):
         tables: Night = dict.fromkeys(TABLES, ("id int primary key, v varchar", rows))

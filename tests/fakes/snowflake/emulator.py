@@ -19,6 +19,7 @@ from tests.fakes.snowflake.errors import SnowflakeError
 from tests.fakes.snowflake.log import Statement
 from tests.fakes.snowflake.server import Server
 from tests.fakes.snowflake.session import Session
+from tests.fakes.snowflake.translate import Place
 from tests.fakes.snowflake.words import Words
 
 
@@ -68,6 +69,8 @@ class Emulator:
         self.connection = duckdb.connect()
         self.connection.execute("set global TimeZone = 'UTC'")
         functions.install(self.connection)
+        self.locks: dict[Place, Session] = {}
+        """Tables that transactions have changed rows of, and not ended since."""
         self.started = self.now
         self._injected: list[Injected] = []
         self._watched: list[tuple[str, Callable[[Statement], None]]] = []

@@ -21,6 +21,8 @@ def run(session: "Session", tree: exp.Expr) -> Result:
     if isinstance(tree, exp.Query):
         return _select(session, tree)
     table, place = session.table_place(_target(tree))
+    if not isinstance(tree, exp.Insert) or tree.args.get("overwrite"):
+        session.lock_table(place)
     table.altered = session.emulator.now
     if isinstance(tree, exp.Insert) and tree.args.get("overwrite"):
         tree.set("overwrite", False)

@@ -109,6 +109,17 @@ class Session:
             self.journal.append(sql)
         return rows
 
+    def lock_table(self, place: translate.Place) -> None:
+        """Have a table to itself until the transaction ends, as MERGE, UPDATE and DELETE do, whatever they meet.
+
+        https://docs.snowflake.com/en/sql-reference/transactions#resource-locking
+        """
+        holder = self.emulator.locks.get(place)
+        if holder is not None and holder is not self:
+            raise duckdb.TransactionException(f"{'.'.join(place)} is locked by the session {holder.number}")
+        if self.in_transaction:
+            self.emulator.locks[place] = self
+
     def _restore_transaction(self) -> None:
         """A statement that fails ends no transaction on Snowflake: https://docs.snowflake.com/en/sql-reference/transactions"""
         if self.journal:
@@ -172,6 +183,8 @@ class Session:
 
     def _end(self, how: str) -> None:
         self.in_transaction = False
+        for place in [place for place, holder in self.emulator.locks.items() if holder is self]:
+            del self.emulator.locks[place]
         if self.journal:
             self.journal.clear()
             self.connection.execute(how)
