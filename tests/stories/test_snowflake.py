@@ -7,6 +7,7 @@ cloned again. What it cost is told by the account's own log.
 import collections
 import csv
 import dataclasses
+import datetime as dt
 import io
 import logging
 import re
@@ -14,10 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+import dagster as dg
 import pytest
 import sqlglot
 from sqlglot import exp
 
+from history_assets.definitions import build_definitions
 from tests.fakes.snowflake.emulator import Emulator
 from tests.fakes.snowflake.log import Statement
 from tests.stories.account import Account, Typed
@@ -451,3 +454,30 @@ def leaks(story: Snowflake, secret: str) -> list[str]:
     return found + [
         statement.text for moment in story.moments.values() for statement in moment.typed.log if secret in statement.text
     ]
+
+
+def test_sensors_and_the_schedule_send_nothing(story: Snowflake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loaded as Dagster loads them, over the instance that the nights were recorded in; they decide by that alone."""
+    account = story.account
+    for name, value in account.environment.items():
+        monkeypatch.setenv(name, value)
+    before = len(account.emulator.log)
+
+    definitions = build_definitions(account.settings())
+    with dg.DagsterInstance.get() as instance:
+        runs = [run for run in instance.get_runs() if run.job_name == "clones"]
+        tick = definitions.resolve_schedule_def("nightly")(
+            dg.build_schedule_context(instance, scheduled_execution_time=dt.datetime(2026, 10, 24, 1, tzinfo=dt.UTC))
+        )
+        sensor = definitions.resolve_sensor_def("fold_after_success")
+        asked = []
+        for run in runs:
+            (event,) = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_SUCCESS).records
+            context = dg.build_run_status_sensor_context(sensor.name, event.event_log_entry.dagster_event, instance, run)
+            asked.append(len(list(sensor(context))))  # type: ignore[call-overload]
+
+    assert isinstance(tick, dg.RunRequest)
+    assert tick.partition_key == "2026-10-24"
+    assert len(runs) == len(NIGHTS)
+    assert set(asked) == {1}
+    assert account.emulator.log[before:] == []
