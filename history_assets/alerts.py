@@ -9,13 +9,12 @@ import dataclasses
 import datetime as dt
 import enum
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import dagster as dg
 from pydantic import SecretStr
 
-from history_assets.failures import Kind, problems_of, reason_of
+from history_assets.failures import NO_STEP, WHOLE_RUN, Kind, cause_of, problems_of, reason_of
 
 QUIET = dt.timedelta(days=7)
 """A cause is news again when it has not come up for so long."""
@@ -23,9 +22,6 @@ QUIET = dt.timedelta(days=7)
 _RECORD = "history_assets/alerts/told"
 _LISTED = 5
 """Assets that a message names; of the others it says how many."""
-
-_VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
-"""What differs between two reports of the same cause: ids, dates, counts."""
 
 
 class Sort(enum.StrEnum):
@@ -69,7 +65,7 @@ Told = Mapping[str, dt.datetime]
 def events_of(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> list[Event]:
     """Return what there is to tell of a failed run, given the failures of its steps; waiting for a sync is none of it."""
     if not failures:
-        return [Event(Sort.FAILED, run.job_name, "the run failed before its first step", run_id=run.run_id)]
+        return [Event(Sort.FAILED, run.job_name, NO_STEP, run_id=run.run_id)]
     events = []
     for failed in failures:
         problems = problems_of(failed)
@@ -78,7 +74,8 @@ def events_of(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> list[E
         for problem in problems:
             if problem.kind is not Kind.NOT_SETTLED:
                 sort = Sort.HELD_BACK if problem.kind is Kind.HELD_BACK else Sort.FAILED
-                events.append(Event(sort, problem.asset, problem.reason, problem.date, run.run_id))
+                asset = run.job_name if problem.asset == WHOLE_RUN else problem.asset
+                events.append(Event(sort, asset, problem.reason, problem.date, run.run_id))
     return events
 
 
@@ -91,7 +88,7 @@ def messages(
     """
     by_cause = collections.defaultdict[str, list[Event]](list)
     for event in events:
-        by_cause[f"{event.sort}: {_VARIES.sub('#', event.reason)}"].append(event)
+        by_cause[f"{event.sort}: {cause_of(event.reason)}"].append(event)
     lately = {cause: at for cause, at in told.items() if now - at < QUIET}
     news = {cause: _message(each, webserver) for cause, each in by_cause.items() if cause not in lately}
     return news, lately | dict.fromkeys(by_cause, now)

@@ -4,54 +4,26 @@ Belongs here: when runs are asked for, and for what. Does not belong here: what 
 """
 
 import collections
-import dataclasses
 import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from history_assets.alerts import alert, events_of
-from history_assets.dates import Cutoff
 from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory
+from history_assets.jobs import CLONES_JOB, SNAPSHOTS_JOB, AssetJob, range_tags
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
 from history_assets.refresh import refresh
+from history_assets.run_requests import requests_for_newest
 from history_assets.settings import Settings
+from history_assets.syncing import open_teller
 from history_assets.warehouse.base import Warehouse
 
-if TYPE_CHECKING:
-    # What define_asset_job returns has no public name.
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
-
-CLONES_JOB = "clones"
-SNAPSHOTS_JOB = "snapshots"
 REFRESH_JOB = "refresh"
 
-_RANGE_START = "dagster/asset_partition_range_start"
-_RANGE_END = "dagster/asset_partition_range_end"
 _FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-
-
-@dataclasses.dataclass(frozen=True)
-class AssetJobs:
-    """The two jobs of a night."""
-
-    clones: "AssetJob"
-    snapshots: "AssetJob"
-
-
-def asset_jobs(inventory: Inventory) -> AssetJobs:
-    """Return the job that clones every schema and the job that folds every table."""
-    clones = [dg.AssetKey(clone_key(schema.name)) for schema in inventory.schemas]
-    histories = [dg.AssetKey(history_key(schema, table.name)) for schema, table in inventory.tables()]
-    return AssetJobs(
-        dg.define_asset_job(CLONES_JOB, dg.AssetSelection.assets(*clones), description="Clone the schemas for a date."),
-        dg.define_asset_job(
-            SNAPSHOTS_JOB, dg.AssetSelection.assets(*histories), description="Fold a date's clones into history."
-        ),
-    )
 
 
 def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
@@ -94,26 +66,29 @@ def reload_code_location(webserver: str, say: Callable[[str], None]) -> None:
     say(f"asked {webserver} to reload: {answer}")
 
 
-def nightly_schedule(job: "AssetJob", cutoffs: Cutoff) -> dg.ScheduleDefinition:
-    """Return the schedule that asks, at each cutoff, for every schema's clone of the date that then begins."""
+def nightly_schedule(inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.ScheduleDefinition:
+    """Return the schedule that asks, at each cutoff, for the clones of that date, of the schemas that have settled."""
+    cutoffs, teller = warehouse.settings.cutoffs(), open_teller(warehouse)
 
     @dg.schedule(
         name="nightly",
-        job=job,
+        job_name=CLONES_JOB,
         cron_schedule=cutoffs.cron(),
         execution_timezone=cutoffs.zone.key,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Clone every schema at the cutoff.",
+        description="Clone every schema that has settled at the cutoff; the sensor syncs clones the others as they settle.",
     )
-    def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        key = str(cutoffs.latest(context.scheduled_execution_time))
-        context.instance.add_dynamic_partitions(PARTITIONS, [key])
-        return dg.RunRequest(run_key=key, partition_key=key)
+    def nightly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        date = cutoffs.latest(context.scheduled_execution_time)
+        settled = teller.settled() if teller else lambda _schema, _cutoff: True
+        requests = requests_for_newest(context.instance, inventory, warehouse, date, now(), settled)
+        context.instance.add_dynamic_partitions(PARTITIONS, [str(request.partition_key) for request in requests])
+        return requests or dg.SkipReason(f"every schema is cloned for {date}, is being cloned, or has not settled")
 
     return nightly
 
 
-def snapshot_sensors(job: "AssetJob", inventory: Inventory) -> list[dg.SensorDefinition]:
+def snapshot_sensors(job: AssetJob, inventory: Inventory) -> list[dg.SensorDefinition]:
     """Return the sensors that have folded what any run has cloned, however that run ended."""
     histories = {
         dg.AssetKey(clone_key(schema.name)): [dg.AssetKey(history_key(schema.name, table.name)) for table in schema.tables]
@@ -189,11 +164,6 @@ def fold_requests(
                 partition_key=first if first == last else None,
                 tags=None if first == last else range_tags(first, last),
             )
-
-
-def range_tags(first: str, last: str) -> dict[str, str]:
-    """Return the tags of a run over the dates from a first to a last, in the order in which their keys are stored."""
-    return {_RANGE_START: first, _RANGE_END: last}
 
 
 def materialized(instance: dg.DagsterInstance, run_id: str) -> list[tuple[dg.AssetKey, str]]:

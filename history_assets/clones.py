@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import dagster as dg
 from pydantic import Field
 
-from history_assets.errors import HistoryError, NotSettledError
-from history_assets.failures import Kind, Problem, failure
+from history_assets.errors import HistoryError
+from history_assets.failures import Problem, failure, kind_of
 from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
 from history_assets.naming import clone_key, encode, fivetran_key
@@ -49,6 +49,7 @@ def clone_assets(inventory: Inventory, warehouse: Warehouse, now: Callable[[], d
         can_subset=True,
         partitions_def=CLONE_DATES,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        pool="clones",
     )
     def clones(context: dg.AssetExecutionContext, config: CloneConfig) -> Iterator[dg.MaterializeResult[None]]:
         dates = dates_of(context, warehouse.settings.cutoffs(), now())
@@ -98,8 +99,7 @@ def _record(
 def _problems(schema: str, outcome: dict[dt.date, Clone | HistoryError]) -> Iterator[Problem]:
     for date, result in outcome.items():
         if isinstance(result, HistoryError):
-            kind = Kind.NOT_SETTLED if isinstance(result, NotSettledError) else Kind.FAILED
-            yield Problem("/".join(clone_key(schema)), str(date), str(result), kind)
+            yield Problem("/".join(clone_key(schema)), str(date), str(result), kind_of(result))
 
 
 def _metadata(clone: Clone) -> dict[str, dg.MetadataValue]:

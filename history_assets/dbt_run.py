@@ -95,7 +95,7 @@ def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callab
                 child.terminate()  # whoever stops this process means dbt too
                 raise
         if child.returncode == _LOCKED:
-            raise WarehouseError(said)
+            raise WarehouseError(said, passing=True)
         if child.returncode != 0 or not answer.is_file():
             raise ProjectError(
                 f"dbt's process ended with {child.returncode}, expected 0 ({said}): what it had folded is kept, run again"

@@ -10,11 +10,14 @@ from collections.abc import Callable
 import dagster as dg
 
 from history_assets import dbt_files
-from history_assets.automation import alert_sensors, asset_jobs, nightly_schedule, refresh_job, snapshot_sensors
+from history_assets.automation import alert_sensors, nightly_schedule, refresh_job, snapshot_sensors
 from history_assets.checks import exactness_checks
 from history_assets.clones import clone_assets, fivetran_specs
+from history_assets.healing import healing_sensor
+from history_assets.jobs import asset_jobs
 from history_assets.settings import Settings
 from history_assets.snapshots import history_assets
+from history_assets.syncing import sync_sensor
 from history_assets.warehouse import open_warehouse
 from history_assets.warehouse.base import Warehouse
 
@@ -41,8 +44,13 @@ def build_definitions(
         ],
         asset_checks=[exactness_checks(inventory, warehouse)],
         jobs=[refreshing, night.clones, night.snapshots],
-        schedules=[nightly_schedule(night.clones, settings.cutoffs())],
-        sensors=[*snapshot_sensors(night.snapshots, inventory), *alerting],
+        schedules=[nightly_schedule(inventory, warehouse, now)],
+        sensors=[
+            *snapshot_sensors(night.snapshots, inventory),
+            *sync_sensor(inventory, warehouse, now),
+            healing_sensor([night.clones, night.snapshots], inventory, warehouse, now),
+            *alerting,
+        ],
     )
 
 

@@ -6,10 +6,17 @@ and what to do. Does not belong here: catching, printing or exit codes (``cli.py
 
 
 class HistoryError(Exception):
-    """Base of every error that this project raises on purpose; its text is fit to be shown as it is."""
+    """Base of every error that this project raises on purpose; its text is fit to be shown as it is.
+
+    ``passing`` says whether the same may succeed when it is asked again later, with nobody having changed anything.
+    """
 
     passing = False
-    """Whether the same may succeed when it is asked again later, with nobody having changed anything."""
+
+    def __init__(self, message: str, *, passing: bool | None = None) -> None:
+        super().__init__(message)
+        if passing is not None:
+            self.passing = passing
 
 
 class SettingsError(HistoryError):

@@ -6,18 +6,31 @@ problems (``clones``, ``snapshots``), or telling somebody (``alerts``).
 
 import dataclasses
 import enum
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
+from history_assets.errors import HistoryError, NotSettledError
+
+WHOLE_RUN = "the whole run"
+"""Stands for the asset of a problem that every asset of a run has."""
+
+NO_STEP = "the run failed before its first step"
+
 _PROBLEMS = "problems"
+
+_VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
+"""What differs between two reports of the same cause: ids, dates, counts."""
 
 
 class Kind(enum.StrEnum):
     """What sort of problem it is."""
 
     FAILED = "failed"
+    PASSING = "passing"
+    """The same may succeed later: nobody answered, a file was in use."""
     HELD_BACK = "held back"
     """A gate holds a table's copy back."""
     NOT_SETTLED = "not settled"
@@ -32,6 +45,18 @@ class Problem:
     date: str | None
     reason: str
     kind: Kind = Kind.FAILED
+
+
+def kind_of(error: HistoryError) -> Kind:
+    """Return what sort of problem an error is."""
+    if isinstance(error, NotSettledError):
+        return Kind.NOT_SETTLED
+    return Kind.PASSING if error.passing else Kind.FAILED
+
+
+def cause_of(reason: str) -> str:
+    """Return what two reports of the same cause have in common."""
+    return _VARIES.sub("#", reason)
 
 
 def failure(summary: str, problems: Sequence[Problem]) -> dg.Failure:

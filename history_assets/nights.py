@@ -14,10 +14,11 @@ from typing import Any
 
 import dagster as dg
 
-from history_assets.automation import CLONES_JOB, SNAPSHOTS_JOB, fold_requests, materialized, range_tags
+from history_assets.automation import fold_requests, materialized
 from history_assets.definitions import build_definitions
-from history_assets.failures import reason_of
+from history_assets.failures import NO_STEP, reason_of
 from history_assets.gates import Gate
+from history_assets.jobs import CLONES_JOB, SNAPSHOTS_JOB, range_tags
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
 from history_assets.refresh import Refreshed, refresh
@@ -157,4 +158,4 @@ def _run(
 
 def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
     failures = [reason_of(event) for event in result.all_node_events if event.is_step_failure]
-    return failures or ([] if result.success else ["the run failed before its first step"])
+    return failures or ([] if result.success else [NO_STEP])

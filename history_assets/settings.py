@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     shrunken_share: float = Field(0.5, ge=0, le=1, description="Share of rows gone since the night before that is held back.")
     shrunken_rows: int = Field(100, ge=1, description="Rows that a table must have had for HISTORY_SHRUNKEN_SHARE to count.")
     threads: int = Field(4, ge=1, le=64, description="Schemas cloned, and tables folded, at the same time.")
+    healing_days: int = Field(
+        30, ge=1, le=366, description="Dates back, the newest included, of which missed nights are made up for by themselves."
+    )
     lock_timeout: float = Field(
         60, gt=0, le=3600, description="Seconds to wait for a DuckDB file that another process is writing."
     )

@@ -16,11 +16,12 @@ from pydantic import Field
 from history_assets import dbt_run
 from history_assets.dbt_files import DbtProject
 from history_assets.errors import HistoryError, SettingsError
-from history_assets.failures import Kind, Problem, failure
+from history_assets.failures import WHOLE_RUN, Kind, Problem, failure, kind_of
 from history_assets.gates import Gate
-from history_assets.inventory import KeySource, Table
+from history_assets.inventory import KeySource, Schema, Table
 from history_assets.naming import encode, history_key, snapshot_name, table_name
 from history_assets.partitions import CLONE_DATES, dates_of
+from history_assets.records import folded_event
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Applied, Clone, Status, Warehouse
 
@@ -98,12 +99,14 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
             results = fold(project, warehouse, plans, context.log.info, allow=config.allow)
             ledger = warehouse.ledger({schema for schema, _ in selected})
         except HistoryError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
+            raise failure("nothing was folded", [Problem(WHOLE_RUN, None, str(error), kind_of(error))]) from error
         problems: list[Problem] = []
         for each in plans:
             for row in ledger:
                 if (row.schema, row.table) in each.tables and _stands_for(row, each):
                     context.log_event(_materialization(row))
+            for schema, clone in each.clones.items():
+                context.log_event(folded_event(clone, _left(clone, project.inventory.schema(schema), ledger)))
             problems += problems_with(each, ledger, results.get(each.date))
         if problems:
             raise failure(f"{len(problems)} of {len(selected) * len(dates)} tables were not folded", problems)
@@ -201,6 +204,13 @@ def problems_with(each: Plan, ledger: Collection[Applied], result: dbt_run.Night
             reason = f"{table_name(*table)} of {each.date}: {' '.join(said.split())}"
             problems.append(Problem(_asset(table), str(each.date), reason))
     return problems
+
+
+def _left(clone: Clone, schema: Schema | None, ledger: Collection[Applied]) -> list[str]:
+    decided = {
+        row.table for row in ledger if (row.schema, row.date, row.clone_id) == (clone.schema, clone.date, clone.clone_id)
+    }
+    return [table.name for table in schema.tables if table.name not in decided] if schema else []
 
 
 def _asset(table: TableRef) -> str:

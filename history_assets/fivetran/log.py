@@ -5,7 +5,7 @@ Belongs here: turning logged events into syncs per schema. Does not belong here:
 
 import collections
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from history_assets.fivetran.syncs import Sync, SyncStatus
 from history_assets.warehouse.base import SyncEvent
@@ -19,15 +19,27 @@ def syncs_of(schema: str, events: Iterable[SyncEvent]) -> list[Sync] | None:
     A connection fills the schemas that its writes name, the schema of its own name (``schema`` or ``schema.table``), and, where
     neither settles it, those that its name is the longest prefix of (database connectors: ``prefix_schema``).
     """
-    by_connection = collections.defaultdict[str, list[SyncEvent]](list)
-    for event in events:
-        by_connection[event.connection].append(event)
-    filling = [each for each in by_connection.values() if _names(schema, each)] or _by_prefix(
-        schema, list(by_connection.values())
-    )
+    filling = _filling(schema, events)
     if not filling:
         return None
     return sorted((sync for each in filling for sync in _pair(each)), key=lambda sync: sync.started)
+
+
+def logged_of(schema: str, events: Iterable[SyncEvent]) -> Iterator[tuple[str, Sync, int]]:
+    """Yield the syncs of a schema, each with the id of its connection and the rows that it wrote into that schema."""
+    for each in _filling(schema, events):
+        writes = [event for event in each if (_written(event) or "").lower() == schema.lower()]
+        for sync in _pair(each):
+            during = [event for event in writes if sync.started <= event.at <= (sync.ended or event.at)]
+            yield each[0].connection, sync, sum(int(_field(event, "count") or 0) for event in during)
+
+
+def _filling(schema: str, events: Iterable[SyncEvent]) -> list[list[SyncEvent]]:
+    by_connection = collections.defaultdict[str, list[SyncEvent]](list)
+    for event in events:
+        by_connection[event.connection].append(event)
+    named = [each for each in by_connection.values() if _names(schema, each)]
+    return named or _by_prefix(schema, list(by_connection.values()))
 
 
 def _names(schema: str, events: list[SyncEvent]) -> bool:

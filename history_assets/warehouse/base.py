@@ -158,6 +158,13 @@ class Warehouse(abc.ABC):
     def read_clone(self, clone: Clone) -> Schema:
         """Return the tables that a clone holds."""
 
+    def reach(self, now: dt.datetime) -> dict[str, dt.datetime]:  # noqa: ARG002 - most engines reach nowhere
+        """Return the earliest instant (aware) that each raw schema may be cloned as of; none where only as it is now.
+
+        Like ``clone_dates`` it needs nothing that costs: sensors ask.
+        """
+        return {}
+
     @abc.abstractmethod
     def clone_dates(self) -> dict[str, list[dt.date]]:
         """Return the dates of every schema's clones, ascending."""

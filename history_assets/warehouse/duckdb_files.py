@@ -37,7 +37,8 @@ def connect(path: Path, *, read_only: bool, timeout: float) -> Iterator[duckdb.D
         if _is_locked(error):
             raise WarehouseError(
                 f"found {path} still in use by another process after {timeout:g} s: wait for it to finish, "
-                f"or raise HISTORY_LOCK_TIMEOUT ({_first_line(error)})"
+                f"or raise HISTORY_LOCK_TIMEOUT ({_first_line(error)})",
+                passing=True,
             ) from error
         raise WarehouseError(f"found {path}, expected a DuckDB file that can be opened: {_first_line(error)}") from error
     try:

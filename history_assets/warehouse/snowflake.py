@@ -63,6 +63,16 @@ class SnowflakeWarehouse(Warehouse):
             raise
         return sorted(row["name"] for row in found if row["name"] != "INFORMATION_SCHEMA")
 
+    def reach(self, now: dt.datetime) -> dict[str, dt.datetime]:
+        raw = self.settings.raw_database
+        found = self._paged(lambda after: snowflake_sql.show_schemas(raw, after=after), tag("reach"))
+        # Tables may be retained for less than their schema; then the clone says so.
+        return {
+            row["name"]: max(row["created_on"], now - dt.timedelta(days=int(row["retention_time"] or 0))).astimezone(dt.UTC)
+            for row in found
+            if row["name"] != "INFORMATION_SCHEMA"
+        }
+
     def read_schema(self, schema: str) -> Schema:
         return self._read(self.settings.raw_database, schema, schema, tag("inventory", schema))
 
@@ -198,7 +208,7 @@ class SnowflakeWarehouse(Warehouse):
         database = self.settings.clone_database
         try:
             rows = self._paged(
-                lambda after: snowflake_sql.show_clones(database, prefix=prefix, like=like, after=after), query_tag
+                lambda after: snowflake_sql.show_schemas(database, prefix=prefix, like=like, after=after), query_tag
             )
         except SnowflakeError as error:
             if error.kind is Kind.MISSING:

@@ -68,7 +68,8 @@ class Cloning:
             if beaten and (other := self.warehouse.find_clone(self.schema, self.date)):
                 return other
             kind = Kind.RACE if building in error.said else error.kind
-            raise CloneError(self._cannot(quiet_point, error.said, self._remedy(kind))) from error
+            said = self._cannot(quiet_point, error.said, self._remedy(kind))
+            raise CloneError(said, passing=error.passing or kind is Kind.RACE) from error
         if kept:
             with contextlib.suppress(SnowflakeError):  # the next attempt sweeps it
                 self._drop(building)

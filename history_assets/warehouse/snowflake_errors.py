@@ -28,7 +28,7 @@ class SnowflakeError(WarehouseError):
     """Snowflake refused a statement, or could not be reached; ``said`` is its own text on one line."""
 
     def __init__(self, kind: Kind, said: str, doing: str) -> None:
-        super().__init__(f"Snowflake failed to {doing} ({said}): {_REMEDIES[kind]}")
+        super().__init__(f"Snowflake failed to {doing} ({said}): {_REMEDIES[kind]}", passing=kind in _PASSING)
         self.kind = kind
         self.said = said
 
@@ -52,6 +52,7 @@ _REMEDIES = {
     Kind.NETWORK: "check the network, and run it again",
     Kind.OTHER: "see the query history for its query tag",
 }
+_PASSING = (Kind.NETWORK, Kind.RACE)
 _NETWORK = range(250000, 252000)
 _QUERY_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}: ?")
 

@@ -61,8 +61,8 @@ def show_landing(database: str, *, after: str | None = None) -> Statement:
     return _show("TERSE SCHEMAS", f"DATABASE {quote(database)}", after=after)
 
 
-def show_clones(database: str, *, prefix: str | None = None, like: str | None = None, after: str | None = None) -> Statement:
-    """List a database's schemas with their comments, or a page: those that begin with ``prefix``, or match ``like``."""
+def show_schemas(database: str, *, prefix: str | None = None, like: str | None = None, after: str | None = None) -> Statement:
+    """List a database's schemas with comments and retention, or a page: those that begin with ``prefix``, or match ``like``."""
     return _show("SCHEMAS", f"DATABASE {quote(database)}", prefix=prefix, like=like, after=after)
 
 

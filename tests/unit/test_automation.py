@@ -2,19 +2,23 @@
 
 import collections
 import datetime as dt
-import zoneinfo
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_assets.automation import asset_jobs, fold_requests, nightly_schedule, snapshot_sensors
-from history_assets.dates import Cutoff
+from history_assets.automation import fold_requests, nightly_schedule, snapshot_sensors
+from history_assets.healing import healing_sensor
 from history_assets.inventory import Inventory, KeySource, Schema, Table
+from history_assets.jobs import asset_jobs
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS
+from history_assets.settings import Settings
+from history_assets.syncing import sync_sensor
+from history_assets.warehouse.duckdb import DuckDBWarehouse
+from tests.landing import Landing
 
 Made = Sequence[tuple[dg.AssetKey, str]]
 
@@ -237,15 +241,33 @@ def test_the_jobs_of_a_night_are_all_clones_and_all_histories() -> None:
     assert jobs.snapshots.selection == dg.AssetSelection.assets(*(table for tables in HISTORIES.values() for table in tables))
 
 
-def cutoffs(zone: str, time: dt.time = dt.time(0)) -> Cutoff:
-    return Cutoff(zoneinfo.ZoneInfo(zone), time)
+@pytest.fixture
+def landed(landing: Landing) -> Landing:
+    """The schemas of the inventory, each written long ago, and one that no project knows yet."""
+    for schema in (*TABLES, "new"):
+        landing.execute(schema, "2024-01-01", "create table t (_fivetran_synced timestamptz)")
+    return landing
 
 
-def nightly(rule: Cutoff, instance: dg.DagsterInstance, at: dt.datetime) -> list[dg.RunRequest]:
+MakeWarehouse = Callable[..., DuckDBWarehouse]
+
+
+@pytest.fixture
+def make_warehouse(make_settings: Callable[..., Settings], landed: Landing) -> MakeWarehouse:
+    return lambda zone="UTC", time=dt.time(0): DuckDBWarehouse(make_settings(timezone=zone, cutoff=time))
+
+
+def nightly(
+    warehouse: DuckDBWarehouse, instance: dg.DagsterInstance, scheduled: dt.datetime, now: dt.datetime | None = None
+) -> list[dg.RunRequest]:
     """Return what the schedule asks for at a tick."""
-    schedule = nightly_schedule(asset_jobs(INVENTORY).clones, rule)
-    context = dg.build_schedule_context(instance, scheduled_execution_time=at)
-    return [request for request in [schedule(context)] if isinstance(request, dg.RunRequest)]
+    schedule = nightly_schedule(INVENTORY, warehouse, lambda: now or scheduled)
+    asked = schedule(dg.build_schedule_context(instance, scheduled_execution_time=scheduled))
+    return asked if isinstance(asked, list) else []
+
+
+def asked_of(requests: Sequence[dg.RunRequest]) -> list[tuple[str | None, str | None, list[dg.AssetKey]]]:
+    return [(each.job_name, each.partition_key, list(each.asset_selection or ())) for each in requests]
 
 
 @pytest.mark.parametrize(
@@ -266,27 +288,51 @@ def nightly(rule: Cutoff, instance: dg.DagsterInstance, at: dt.datetime) -> list
     ],
 )
 def test_the_schedule_asks_for_the_date_that_begins_and_adds_it(
-    zone: str, tick: str, date: str, instance: dg.DagsterInstance
+    zone: str, tick: str, date: str, instance: dg.DagsterInstance, make_warehouse: MakeWarehouse
 ) -> None:
-    found = nightly(cutoffs(zone), instance, dt.datetime.fromisoformat(tick))
+    found = nightly(make_warehouse(zone), instance, dt.datetime.fromisoformat(tick))
 
-    assert found == [dg.RunRequest(run_key=date, partition_key=date)]
+    assert asked_of(found) == [("clones", date, sorted(HISTORIES))]
     assert instance.get_dynamic_partitions(PARTITIONS) == [date]
 
 
-def test_a_tick_that_comes_again_adds_no_second_date(instance: dg.DagsterInstance) -> None:
+def test_a_tick_that_comes_again_asks_for_the_same_run(instance: dg.DagsterInstance, make_warehouse: MakeWarehouse) -> None:
+    """Of runs of the same key Dagster makes one."""
+    tick = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
+    warehouse = make_warehouse()
+
+    assert nightly(warehouse, instance, tick) == nightly(warehouse, instance, tick)
+    assert instance.get_dynamic_partitions(PARTITIONS) == ["2026-11-22"]
+
+
+def test_a_tick_that_comes_days_late_asks_for_its_own_date(instance: dg.DagsterInstance, make_warehouse: MakeWarehouse) -> None:
     tick = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
 
-    assert nightly(cutoffs("UTC"), instance, tick) == nightly(cutoffs("UTC"), instance, tick)
-    assert instance.get_dynamic_partitions(PARTITIONS) == ["2026-11-22"]
+    found = nightly(make_warehouse(), instance, tick, now=tick + dt.timedelta(days=3))
+
+    assert asked_of(found) == [("clones", "2026-11-22", sorted(HISTORIES))]
+
+
+def test_what_is_cloned_or_gone_is_not_asked_for(
+    instance: dg.DagsterInstance, make_warehouse: MakeWarehouse, landed: Landing
+) -> None:
+    tick, warehouse = dt.datetime(2026, 11, 22, tzinfo=dt.UTC), make_warehouse()
+    warehouse.clone("billing", dt.date(2026, 11, 22), lambda: None)
+    landed.file("crm").unlink()
+
+    assert asked_of(nightly(warehouse, instance, tick)) == [("clones", "2026-11-22", [clones("web shop")])]
+
+    warehouse.clone("web shop", dt.date(2026, 11, 22), lambda: None)
+    assert nightly(warehouse, instance, tick) == []
 
 
 @pytest.mark.parametrize("time", [dt.time(0), dt.time(0, 30), dt.time(2, 30), dt.time(23, 59)])
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Zurich", "America/New_York", "Africa/Cairo", "Asia/Kathmandu"])
-def test_a_year_of_ticks_asks_for_every_date_once(zone: str, time: dt.time) -> None:
+def test_a_year_of_ticks_asks_for_every_date_once(zone: str, time: dt.time, make_warehouse: MakeWarehouse) -> None:
     """At the instants at which Dagster reads the cron expression, whatever the clocks do."""
-    rule = cutoffs(zone, time)
-    schedule = nightly_schedule(asset_jobs(INVENTORY).clones, rule)
+    warehouse = make_warehouse(zone, time)
+    rule = warehouse.settings.cutoffs()
+    schedule = nightly_schedule(INVENTORY, warehouse, lambda: dt.datetime(2025, 1, 1, tzinfo=dt.UTC))
     ticks = dg.TimeWindowPartitionsDefinition(
         start=dt.datetime(2024, 1, 1),  # noqa: DTZ001 - in the zone given next
         end=dt.datetime(2025, 1, 1),  # noqa: DTZ001
@@ -302,12 +348,18 @@ def test_a_year_of_ticks_asks_for_every_date_once(zone: str, time: dt.time) -> N
     assert len(instants) in (365, 366)
 
 
-def test_the_schedule_and_the_sensors_run_from_the_start() -> None:
-    jobs = asset_jobs(INVENTORY)
-    schedule = nightly_schedule(jobs.clones, cutoffs("Europe/Zurich", dt.time(1, 5)))
+def test_the_schedule_and_the_sensors_run_from_the_start(make_warehouse: MakeWarehouse) -> None:
+    warehouse, jobs = make_warehouse("Europe/Zurich", dt.time(1, 5)), asset_jobs(INVENTORY)
+    now = lambda: dt.datetime(2026, 11, 22, tzinfo=dt.UTC)  # noqa: E731
+    schedule = nightly_schedule(INVENTORY, warehouse, now)
+    sensors = [
+        *snapshot_sensors(jobs.snapshots, INVENTORY),
+        *sync_sensor(INVENTORY, warehouse, now),
+        healing_sensor([jobs.clones, jobs.snapshots], INVENTORY, warehouse, now),
+    ]
 
     assert (schedule.name, schedule.cron_schedule, schedule.execution_timezone) == ("nightly", "5 1 * * *", "Europe/Zurich")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert {sensor.name: sensor.default_status for sensor in snapshot_sensors(jobs.snapshots, INVENTORY)} == dict.fromkeys(
-        ("fold_after_success", "fold_after_failure", "fold_after_canceled"), dg.DefaultSensorStatus.RUNNING
+    assert {sensor.name: sensor.default_status for sensor in sensors} == dict.fromkeys(
+        ("fold_after_success", "fold_after_failure", "fold_after_canceled", "syncs", "healing"), dg.DefaultSensorStatus.RUNNING
     )

@@ -85,12 +85,12 @@ GOLDEN: dict[str, tuple[Statement, str, type]] = {
         expressions.Show,
     ),
     "a clone and its leftovers": (
-        snowflake_sql.show_clones("CLONES", prefix="CRM__20261122"),
+        snowflake_sql.show_schemas("CLONES", prefix="CRM__20261122"),
         "SHOW SCHEMAS IN DATABASE \"CLONES\" STARTS WITH 'CRM__20261122' LIMIT 10000",
         expressions.Show,
     ),
     "a date's clones": (
-        snowflake_sql.show_clones("CLONES", like="%__20261122", after="X"),
+        snowflake_sql.show_schemas("CLONES", like="%__20261122", after="X"),
         "SHOW SCHEMAS LIKE '%__20261122' IN DATABASE \"CLONES\" LIMIT 10000 FROM 'X'",
         expressions.Show,
     ),

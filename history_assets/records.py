@@ -1,0 +1,143 @@
+"""What Dagster's own records say: what runs are under way for, how earlier ones failed, what was folded.
+
+Belongs here: reading an instance, which wakes no warehouse. Does not belong here: deciding anything by it (``missing``).
+"""
+
+import collections
+import dataclasses
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from history_assets.failures import NO_STEP, WHOLE_RUN, Kind, Problem, cause_of, problems_of, reason_of
+from history_assets.naming import clone_key
+from history_assets.partitions import PARTITIONS
+from history_assets.warehouse.base import Clone
+
+Work = tuple[dg.AssetKey, str]
+"""A partition of an asset: its key, and the clone date as text."""
+
+PARTITION = "dagster/partition"
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+_CLONE, _LEFT = "clone_id", "left"
+
+_UNFINISHED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+_LOOKED_AT = 50
+"""Failed runs of a date that are looked at, the newest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """One run's failure at a piece of work: when (aware), of what cause, of what kind."""
+
+    at: dt.datetime
+    cause: str
+    kind: Kind
+
+
+def dates_of_run(run: dg.DagsterRun, stored: Sequence[str]) -> list[str]:
+    """Return the partitions of a run, given all keys in the order in which they are stored."""
+    if date := run.tags.get(PARTITION):
+        return [date]
+    first, last = run.tags.get(RANGE_START), run.tags.get(RANGE_END)
+    if first not in stored or last not in stored:
+        return []
+    return list(stored[stored.index(first) : stored.index(last) + 1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Folded:
+    """What became of a clone: its id, and the tables of its schema that are neither folded nor held back by a gate."""
+
+    clone_id: str
+    left: tuple[str, ...]
+
+
+def folded_event(clone: Clone, left: Sequence[str]) -> dg.AssetObservation:
+    """Return what Dagster is told of a clone that was folded, for ``Records.folded`` to find."""
+    metadata = {_CLONE: dg.MetadataValue.text(clone.clone_id), _LEFT: dg.MetadataValue.json(list(left))}
+    return dg.AssetObservation(dg.AssetKey(clone_key(clone.schema)), partition=str(clone.date), metadata=metadata)
+
+
+class Records:
+    """An instance's records, read once; ``jobs`` says which assets a job is of, where a run selects none."""
+
+    def __init__(self, instance: dg.DagsterInstance, jobs: Mapping[str, Collection[dg.AssetKey]]) -> None:
+        self.instance = instance
+        self.stored = list(instance.get_dynamic_partitions(PARTITIONS))
+        self._jobs = jobs
+
+    def under_way(self) -> set[Work]:
+        """Return what the runs that are queued or running are for."""
+        runs = self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+        return {(key, date) for run in runs for key in self._keys(run) for date in dates_of_run(run, self.stored)}
+
+    def failures(self, date: str) -> dict[dg.AssetKey, list[Failed]]:
+        """Return how runs of one date failed at each asset since it last succeeded, newest first."""
+        found = self.instance.get_run_records(
+            dg.RunsFilter(tags={PARTITION: date}, statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]),
+            limit=_LOOKED_AT,
+        )
+        failures = collections.defaultdict[dg.AssetKey, list[Failed]](list)
+        done = set[dg.AssetKey]()
+        for record in found:
+            run, keys = record.dagster_run, self._keys(record.dagster_run) - done
+            if run.is_success or not keys:
+                done |= keys
+                continue
+            problems = self._problems(run)
+            for key in keys:
+                mine = [each for each in problems if each.asset in (WHOLE_RUN, "/".join(key.path))]
+                if not mine:
+                    done.add(key)  # it succeeded in a run that failed at others
+                    continue
+                cause = "; ".join(sorted({cause_of(each.reason) for each in mine}))
+                kind = next((each.kind for each in mine if each.kind is Kind.FAILED), mine[0].kind)
+                failures[key].append(Failed(record.update_timestamp.replace(tzinfo=dt.UTC), cause, kind))
+        return failures
+
+    def folded(self, schema: str, dates: Sequence[str]) -> dict[str, Folded]:
+        """Return, by date, what the last run that folded a schema's clone left; dates that none has folded are left out."""
+        found: dict[str, Folded] = {}
+        for record in self._events(self.instance.fetch_observations, schema, dates):
+            observed = record.asset_event
+            if observed and observed.partition and _CLONE in observed.metadata:
+                left: Any = observed.metadata[_LEFT].value
+                found.setdefault(observed.partition, Folded(str(observed.metadata[_CLONE].value), tuple(left)))
+        return found
+
+    def cloned_at(self, schema: str, dates: Sequence[str]) -> dict[str, dt.datetime]:
+        """Return, by date, when (aware) a run last made or found a schema's clone."""
+        found: dict[str, dt.datetime] = {}
+        for record in self._events(self.instance.fetch_materializations, schema, dates):
+            if record.partition_key:
+                found.setdefault(record.partition_key, dt.datetime.fromtimestamp(record.timestamp, dt.UTC))
+        return found
+
+    def _events(self, fetch: Any, schema: str, dates: Sequence[str]) -> Sequence[dg.EventLogRecord]:
+        if not dates:
+            return []
+        wanted = dg.AssetRecordsFilter(dg.AssetKey(clone_key(schema)), asset_partitions=list(dates))
+        records: Sequence[dg.EventLogRecord] = fetch(wanted, limit=_LOOKED_AT * len(dates)).records
+        return records
+
+    def _keys(self, run: dg.DagsterRun) -> set[dg.AssetKey]:
+        return set(self._jobs.get(run.job_name, ()) if run.asset_selection is None else run.asset_selection)
+
+    def _problems(self, run: dg.DagsterRun) -> list[Problem]:
+        records = self.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+        problems: list[Problem] = []
+        for record in records:
+            if event := record.event_log_entry.dagster_event:
+                problems += problems_of(event) or [Problem(WHOLE_RUN, None, reason_of(event))]
+        return problems or [Problem(WHOLE_RUN, None, NO_STEP)]
