@@ -30,11 +30,13 @@ class Sort(enum.StrEnum):
     FAILED = "failed"
     HELD_BACK = "held back"
     SENSOR = "sensor fails"
+    SILENT = "silent"
 
 
 _REMEDIES = {
     Sort.FAILED: "mend what the reason names, then: history-assets run --date {date}",
     Sort.HELD_BACK: "look at the copy; if it is right as it is: history-assets run --date {date} --allow GATE",
+    Sort.SILENT: "look at the connection in Fivetran; pause it there if it is to be silent",
     Sort.SENSOR: "look at the sensor's ticks in the Dagster UI, under Automation",
 }
 

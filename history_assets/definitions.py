@@ -20,6 +20,7 @@ from history_assets.snapshots import history_assets
 from history_assets.syncing import sync_sensor
 from history_assets.warehouse import open_warehouse
 from history_assets.warehouse.base import Warehouse
+from history_assets.watching import watch_sensor
 
 
 def _clock() -> dt.datetime:
@@ -49,6 +50,7 @@ def build_definitions(
             *snapshot_sensors(night.snapshots, inventory),
             *sync_sensor(inventory, warehouse, now),
             healing_sensor([night.clones, night.snapshots], inventory, warehouse, now),
+            *watch_sensor(inventory, warehouse, now),
             *alerting,
         ],
     )

@@ -14,6 +14,7 @@ import dagster as dg
 from history_assets.errors import WarehouseError
 from history_assets.fivetran.api import FivetranApi
 from history_assets.fivetran.completions import Completion, Memory, listed, logged, recall, remember, settled
+from history_assets.fivetran.silence import Silence, silent, silent_by_log
 from history_assets.fivetran.syncs import SyncStatus
 from history_assets.inventory import Inventory
 from history_assets.jobs import CLONES_JOB
@@ -56,6 +57,10 @@ class ApiTeller:
         """Return which schemas have settled for a cutoff; raises FivetranError where the connections cannot be listed."""
         return functools.partial(settled, self._api.connections())
 
+    def silent(self, schemas: Collection[str], now: dt.datetime) -> Iterator[Silence]:  # noqa: ARG002 - Fivetran has its own list
+        """Yield the connections that have fallen silent; raises FivetranError where the connections cannot be listed."""
+        return silent(self._api.connections(), now)
+
 
 class LogTeller:
     """The Platform Connector's log, of an engine on which reading it costs nothing."""
@@ -71,6 +76,10 @@ class LogTeller:
     def settled(self) -> Settled:
         """Return that every schema has: what ran at the cutoff cannot be had here, however long one waits."""
         return lambda _schema, _cutoff: True
+
+    def silent(self, schemas: Collection[str], now: dt.datetime) -> Iterator[Silence]:
+        """Yield the schemas that have fallen silent; raises WarehouseError where the log is being written."""
+        return silent_by_log(self._warehouse.sync_events(), schemas, now)
 
 
 def open_teller(warehouse: Warehouse) -> ApiTeller | LogTeller | None:

@@ -1,0 +1,82 @@
+"""What should happen by itself and does not: connections that fall silent, sensors and schedules that fail
+or do not tick.
+
+Belongs here: seeing it, from what is free to ask. Does not belong here: what is said of it (``alerts``).
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+
+import dagster as dg
+
+# Where Dagster keeps how the ticks of sensors and schedules went; there is no public name.
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, InstigatorType, TickStatus
+
+from history_assets.alerts import Event, Sort, alert
+from history_assets.errors import HistoryError
+from history_assets.inventory import Inventory
+from history_assets.syncing import open_teller
+from history_assets.warehouse.base import Warehouse
+
+WATCH = "watch"
+
+_UNTICKED = {InstigatorType.SENSOR: dt.timedelta(minutes=30), InstigatorType.SCHEDULE: dt.timedelta(hours=26)}
+"""How long after its last tick a sensor, and a daily schedule, is late."""
+
+_FAILING = 3
+"""Ticks in a row that fail before a sensor is said to: one alone is made up for by the next."""
+
+
+def stalled(instance: dg.DagsterInstance, now: dt.datetime) -> Iterator[Event]:
+    """Yield the sensors and schedules that are on and fail, or that have not ticked for long."""
+    for state in instance.all_instigator_state():
+        if state.status is InstigatorStatus.STOPPED or state.instigator_type not in _UNTICKED or state.name == WATCH:
+            continue
+        ticks = list(instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=_FAILING))
+        if event := _stalled(state, ticks, now):
+            yield event
+
+
+def _stalled(state: InstigatorState, ticks: Sequence[InstigatorTick], now: dt.datetime) -> Event | None:
+    kind = state.instigator_type.value.lower()
+    if not ticks:
+        return None  # it has just been turned on
+    last = dt.datetime.fromtimestamp(ticks[0].timestamp, dt.UTC)
+    if now - last > _UNTICKED[state.instigator_type]:
+        return Event(Sort.SENSOR, state.name, f"the {kind} {state.name} has not ticked since {last:%Y-%m-%d %H:%M} UTC")
+    needed = _FAILING if state.instigator_type is InstigatorType.SENSOR else 1
+    if len(ticks) >= needed and all(tick.status is TickStatus.FAILURE for tick in ticks[:needed]):
+        error = ticks[0].error
+        while error and error.cause:
+            error = error.cause
+        said = error.message.strip().splitlines()[0] if error else "without saying why"
+        return Event(Sort.SENSOR, state.name, f"the {kind} {state.name} fails: {said}")
+    return None
+
+
+def watch_sensor(inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> list[dg.SensorDefinition]:
+    """Return the sensor that tells the channels of what should happen and does not; none without channels."""
+    settings, teller = warehouse.settings, open_teller(warehouse)
+    if not settings.alert_urls:
+        return []
+    schemas = [schema.name for schema in inventory.schemas]
+
+    @dg.sensor(
+        name=WATCH,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=600,
+        description="Tell the channels of HISTORY_ALERT_URLS of silent connections, and of sensors that fail or do not tick.",
+    )
+    def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        at = now()
+        events = list(stalled(context.instance, at))
+        try:
+            silent = list(teller.silent(schemas, at)) if teller else []
+        except HistoryError as error:  # which stalls the sensor syncs too, and is told so
+            context.log.warning(f"silent connections were not looked for: {error}")
+            silent = []
+        events += [Event(Sort.SILENT, f"fivetran/{each.name}", each.reason) for each in silent]
+        sent = alert(context.instance, events, at, settings.alert_urls, settings.webserver, context.log.warning)
+        return dg.SkipReason("; ".join(sent) or "nothing that is news")
+
+    return [watch]

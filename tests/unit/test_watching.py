@@ -1,0 +1,101 @@
+"""Sensors and schedules that fail or do not tick, told once."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._utils.error import SerializableErrorInfo
+
+from history_assets.alerts import Event, Sort
+from history_assets.watching import stalled
+
+NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
+GOOD, BAD = TickStatus.SKIPPED, TickStatus.FAILURE
+
+CAUSE = SerializableErrorInfo("history_assets.errors.FivetranError: found 401 from Fivetran\n", [], "FivetranError")
+ERROR = SerializableErrorInfo("SensorExecutionError: Error occurred\n", [], "SensorExecutionError", CAUSE)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def ticked(
+    instance: dg.DagsterInstance,
+    ticks: Sequence[tuple[float, TickStatus]],
+    kind: InstigatorType = InstigatorType.SENSOR,
+    status: InstigatorStatus = InstigatorStatus.RUNNING,
+    name: str = "syncs",
+) -> None:
+    """Keep a sensor or schedule in an instance, with ticks of so many minutes ago."""
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="m"), "m")
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), name)
+    data = SensorInstigatorData() if kind is InstigatorType.SENSOR else ScheduleInstigatorData("0 0 * * *")
+    state = instance.add_instigator_state(InstigatorState(origin, kind, status, data))
+    for minutes, went in ticks:
+        instance.create_tick(
+            TickData(
+                state.instigator_origin_id,
+                name,
+                kind,
+                went,
+                (NOW - dt.timedelta(minutes=minutes)).timestamp(),
+                error=ERROR if went is BAD else None,
+                selector_id=state.selector_id,
+            )
+        )
+
+
+def test_a_sensor_that_fails_three_times_in_a_row_is_told_with_its_cause(instance: dg.DagsterInstance) -> None:
+    ticked(instance, [(9, GOOD), (3, BAD), (2, BAD), (1, BAD)])
+
+    said = "the sensor syncs fails: history_assets.errors.FivetranError: found 401 from Fivetran"
+    assert list(stalled(instance, NOW)) == [Event(Sort.SENSOR, "syncs", said)]
+
+
+def test_a_sensor_that_does_not_tick_is_told(instance: dg.DagsterInstance) -> None:
+    ticked(instance, [(31, GOOD)])
+
+    said = "the sensor syncs has not ticked since 2026-11-22 11:29 UTC"
+    assert list(stalled(instance, NOW)) == [Event(Sort.SENSOR, "syncs", said)]
+
+
+def test_a_schedule_that_fails_once_is_told(instance: dg.DagsterInstance) -> None:
+    ticked(instance, [(720 + 1440, GOOD), (720, BAD)], InstigatorType.SCHEDULE, name="nightly")
+
+    said = "the schedule nightly fails: history_assets.errors.FivetranError: found 401 from Fivetran"
+    assert list(stalled(instance, NOW)) == [Event(Sort.SENSOR, "nightly", said)]
+
+
+@pytest.mark.parametrize("ticks", [[], [(1, GOOD)], [(3, BAD), (2, BAD), (1, GOOD)], [(3, GOOD), (2, BAD), (1, BAD)]])
+def test_one_that_ticks_well_or_has_just_begun_is_not(
+    ticks: list[tuple[float, TickStatus]], instance: dg.DagsterInstance
+) -> None:
+    ticked(instance, ticks)
+
+    assert list(stalled(instance, NOW)) == []
+
+
+def test_one_that_somebody_turned_off_is_not(instance: dg.DagsterInstance) -> None:
+    ticked(instance, [(3, BAD), (2, BAD), (1, BAD)], status=InstigatorStatus.STOPPED)
+
+    assert list(stalled(instance, NOW)) == []
