@@ -54,14 +54,15 @@ class Event:
 
 @dataclasses.dataclass(frozen=True)
 class Message:
-    """What is sent."""
+    """What is sent; ``keys`` say what has been told once it is."""
 
     title: str
     body: str
+    keys: frozenset[str]
 
 
 Told = Mapping[str, dt.datetime]
-"""When each cause came up last, by cause."""
+"""When each asset last had each cause."""
 
 
 def events_of(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> list[Event]:
@@ -81,19 +82,24 @@ def events_of(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> list[E
     return events
 
 
-def messages(
-    events: Iterable[Event], told: Told, now: dt.datetime, webserver: str | None
-) -> tuple[dict[str, Message], dict[str, dt.datetime]]:
-    """Return the messages that are news, by cause, and what has been told once they are sent; ``now`` is aware.
+def messages(events: Iterable[Event], told: Told, now: dt.datetime, webserver: str | None) -> tuple[list[Message], Told]:
+    """Return the messages that are news, and what has been told once they are sent; ``now`` is aware.
 
-    Events of the same sort and reason, whatever the dates, ids and counts in it, have the same cause and share a message.
+    Events of the same sort and reason, whatever their names, dates, ids and counts, have the same cause and share a message.
+    Each asset of a cause is news once.
     """
     by_cause = collections.defaultdict[str, list[Event]](list)
+    lately = {key: at for key, at in told.items() if now - at < QUIET}
+    after = dict(lately)
     for event in events:
-        by_cause[f"{event.sort}: {cause_of(event.reason)}"].append(event)
-    lately = {cause: at for cause, at in told.items() if now - at < QUIET}
-    news = {cause: _message(each, webserver) for cause, each in by_cause.items() if cause not in lately}
-    return news, lately | dict.fromkeys(by_cause, now)
+        if (key := _key(event)) not in lately:
+            by_cause[f"{event.sort}: {cause_of(event.reason, event.asset)}"].append(event)
+        after[key] = now
+    return [_message(each, webserver) for each in by_cause.values()], after
+
+
+def _key(event: Event) -> str:
+    return f"{event.sort}: {event.asset}: {cause_of(event.reason)}"
 
 
 def _message(events: Sequence[Event], webserver: str | None) -> Message:
@@ -109,9 +115,8 @@ def _message(events: Sequence[Event], webserver: str | None) -> Message:
         "remedy": remedy.format(date=span),
         "link": _link(first.run_id, webserver),
     }
-    return Message(
-        f"history_assets: {first.sort}: {named}", "\n".join(f"{name}: {text}" for name, text in lines.items() if text)
-    )
+    body = "\n".join(f"{name}: {text}" for name, text in lines.items() if text)
+    return Message(f"history_assets: {first.sort}: {named}", body, frozenset(map(_key, events)))
 
 
 def _link(run_id: str | None, webserver: str | None) -> str | None:
@@ -150,11 +155,11 @@ def alert(
     if storage is None:
         warn("found no storage in Dagster's instance to remember alerts in: every one is sent")
     kept = storage.get_cursor_values({_RECORD}).get(_RECORD, "{}") if storage else "{}"
-    told = {cause: dt.datetime.fromisoformat(at) for cause, at in json.loads(kept).items()}
-    news, told = messages(events, told, now, webserver)
-    sent = {cause: message.title for cause, message in news.items() if send(message, urls, warn)}
-    for cause in news.keys() - sent.keys():
-        del told[cause]
+    before = {key: dt.datetime.fromisoformat(at) for key, at in json.loads(kept).items()}
+    news, told = messages(events, before, now, webserver)
+    sent = [message for message in news if send(message, urls, warn)]
+    untold = {key for message in news if message not in sent for key in message.keys}
     if storage:
-        storage.set_cursor_values({_RECORD: json.dumps({cause: at.isoformat() for cause, at in told.items()})})
-    return list(sent.values())
+        remembered = {key: at.isoformat() for key, at in told.items() if key not in untold}
+        storage.set_cursor_values({_RECORD: json.dumps(remembered)})
+    return [message.title for message in sent]

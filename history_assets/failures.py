@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from history_assets.errors import HistoryError, NotSettledError
+from history_assets.naming import decode
 
 WHOLE_RUN = "the whole run"
 """Stands for the asset of a problem that every asset of a run has."""
@@ -54,8 +55,11 @@ def kind_of(error: HistoryError) -> Kind:
     return Kind.PASSING if error.passing else Kind.FAILED
 
 
-def cause_of(reason: str) -> str:
-    """Return what two reports of the same cause have in common."""
+def cause_of(reason: str, asset: str = "") -> str:
+    """Return what two reports of the same cause have in common, whichever assets they are about."""
+    for name in asset.split("/"):
+        for written in {name, decode(name)} - {""}:
+            reason = re.sub(rf"(?<!\w){re.escape(written)}(?!\w)", "#", reason)
     return _VARIES.sub("#", reason)
 
 

@@ -1,32 +1,33 @@
 """Somebody is told of what went wrong, once for each cause, and a channel that is out of reach harms nothing."""
 
 import datetime as dt
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from history_assets.alerts import Event, Message, Sort, alert, events_of, messages, send
+from history_assets.alerts import Event, Message, Sort, Told, alert, events_of, messages, send
 from history_assets.automation import alert_sensors
 from history_assets.failures import Kind, Problem, failure
 from history_assets.settings import Settings
+from tests.fakes.channel import Channel
 
 NOW = dt.datetime(2026, 11, 22, 1, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
 
 
 def said(*events: Event, webserver: str | None = "ui:3000") -> list[Message]:
-    return list(messages(events, {}, NOW, webserver)[0].values())
+    return messages(events, {}, NOW, webserver)[0]
+
+
+def titles_and_bodies(*events: Event, webserver: str | None = "ui:3000") -> list[tuple[str, str]]:
+    return [(message.title, message.body) for message in said(*events, webserver=webserver)]
 
 
 def test_a_message_names_the_asset_the_reason_the_remedy_and_a_link() -> None:
-    assert said(Event(Sort.FAILED, "clones/crm", "cannot clone crm", "2026-11-22", "run-id")) == [
-        Message(
+    assert titles_and_bodies(Event(Sort.FAILED, "clones/crm", "cannot clone crm", "2026-11-22", "run-id")) == [
+        (
             "history_assets: failed: clones/crm",
             "asset: clones/crm, 2026-11-22\n"
             "reason: cannot clone crm\n"
@@ -34,8 +35,10 @@ def test_a_message_names_the_asset_the_reason_the_remedy_and_a_link() -> None:
             "link: http://ui:3000/runs/run-id",
         )
     ]
-    assert said(Event(Sort.HELD_BACK, "history/crm/account", "no rows", "2026-11-22", "run-id"), webserver=None) == [
-        Message(
+    assert titles_and_bodies(
+        Event(Sort.HELD_BACK, "history/crm/account", "no rows", "2026-11-22", "run-id"), webserver=None
+    ) == [
+        (
             "history_assets: held back: history/crm/account",
             "asset: history/crm/account, 2026-11-22\n"
             "reason: no rows\n"
@@ -43,8 +46,8 @@ def test_a_message_names_the_asset_the_reason_the_remedy_and_a_link() -> None:
             "link: run run-id in the Dagster UI",
         )
     ]
-    assert said(Event(Sort.SENSOR, "fold_after_success", "KeyError: 'x'")) == [
-        Message(
+    assert titles_and_bodies(Event(Sort.SENSOR, "fold_after_success", "KeyError: 'x'")) == [
+        (
             "history_assets: sensor fails: fold_after_success",
             "asset: fold_after_success\n"
             "reason: KeyError: 'x'\n"
@@ -66,7 +69,7 @@ def test_what_has_one_cause_is_one_message() -> None:
 
 
 def test_a_cause_is_told_once_until_it_was_away_for_a_week() -> None:
-    told: dict[str, dt.datetime] = {}
+    told: Told = {}
     told_on = []
     for day in [0, 1, 2, 8, 16, 17]:
         news, told = messages(
@@ -75,7 +78,19 @@ def test_a_cause_is_told_once_until_it_was_away_for_a_week() -> None:
         told_on += [day] * len(news)
 
     assert told_on == [0, 16]
-    assert told == {"failed: cannot clone crm as of day #": NOW + 17 * DAY}
+    assert told == {"failed: clones/crm: cannot clone crm as of day #": NOW + 17 * DAY}
+
+
+def test_another_asset_of_a_cause_that_was_told_is_news() -> None:
+    """By itself; those that share a cause in one run share a message."""
+    first = [Event(Sort.FAILED, f"clones/{name}", f"cannot clone {name}: no answer") for name in ("crm", "web_x20_shop")]
+    second = [*first, Event(Sort.FAILED, "clones/billing", "cannot clone billing: no answer")]
+
+    one, told = messages(first, {}, NOW, None)
+    other, _ = messages(second, told, NOW + DAY, None)
+
+    assert [message.title for message in one] == ["history_assets: failed: clones/crm, clones/web_x20_shop"]
+    assert [message.title for message in other] == ["history_assets: failed: clones/billing"]
 
 
 PROBLEMS = [
@@ -136,55 +151,20 @@ def test_a_run_that_fails_in_another_way_tells_of_its_step(instance: dg.DagsterI
     ]
 
 
-class Receiver:
-    """A channel: an HTTP server on loopback that keeps what it is sent, and answers with ``status``."""
-
-    def __init__(self) -> None:
-        self.received: list[dict[str, Any]] = []
-        self.status = 200
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                receiver.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(receiver.status)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> SecretStr:
-        return SecretStr(f"json://user:word@127.0.0.1:{self._server.server_address[1]}")
-
-    @property
-    def titles(self) -> list[str]:
-        return [message["title"] for message in self.received]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 @pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Channel]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    receiver = Receiver()
+    receiver = Channel()
     yield receiver
     receiver.close()
 
 
-def test_a_channel_that_is_out_of_reach_keeps_no_other_from_being_told(receiver: Receiver) -> None:
-    gone = Receiver()
+def test_a_channel_that_is_out_of_reach_keeps_no_other_from_being_told(receiver: Channel) -> None:
+    gone = Channel()
     gone.close()
     warnings: list[str] = []
 
-    assert send(Message("title", "body"), [gone.url, SecretStr("nope://word"), receiver.url], warnings.append)
+    assert send(Message("title", "body", frozenset()), [gone.url, SecretStr("nope://word"), receiver.url], warnings.append)
 
     assert [(message["title"], message["message"]) for message in receiver.received] == [("title", "body")]
     assert warnings == [
@@ -193,7 +173,7 @@ def test_a_channel_that_is_out_of_reach_keeps_no_other_from_being_told(receiver:
     ]
 
 
-def test_what_nobody_took_is_news_again(receiver: Receiver, instance: dg.DagsterInstance) -> None:
+def test_what_nobody_took_is_news_again(receiver: Channel, instance: dg.DagsterInstance) -> None:
     event = Event(Sort.FAILED, "clones/crm", "cannot clone crm")
     warnings: list[str] = []
 
@@ -207,7 +187,7 @@ def test_what_nobody_took_is_news_again(receiver: Receiver, instance: dg.Dagster
     assert len(warnings) == 1
 
 
-def test_the_sensor_tells_of_a_failed_run_and_of_its_cause_once(receiver: Receiver, instance: dg.DagsterInstance) -> None:
+def test_the_sensor_tells_of_a_failed_run_and_of_its_cause_once(receiver: Channel, instance: dg.DagsterInstance) -> None:
     (sensor,) = alert_sensors(Settings(alert_urls=(receiver.url,)), lambda: NOW)
     found = []
     for _ in range(2):
