@@ -23,9 +23,10 @@ ORDER = [
     "warehouse.snowflake_errors", "warehouse.snowflake_sql", "warehouse.snowflake_log", "warehouse.snowflake_session",
     "warehouse.snowflake_history", "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake",
     "warehouse", "fivetran", "fivetran.syncs", "fivetran.quiet", "fivetran.log", "fivetran.api", "fivetran.sources",
-    "dbt_files", "dbt_run", "refresh", "partitions", "failures", "clones", "snapshots", "verification", "checks", "alerts",
-    "automation", "history", "status", "doctor", "definitions", "nights", "sandbox_connectors", "sandbox", "serving",
-    "demo", "cli",
+    "fivetran.completions", "fivetran.silence", "dbt_files", "dbt_run", "refresh", "partitions", "failures", "records",
+    "missing", "clones", "snapshots", "verification", "checks", "jobs", "run_requests", "syncing", "healing", "alerts",
+    "watching", "automation", "history", "status", "doctor", "definitions", "nights", "sandbox_connectors", "sandbox",
+    "serving", "demo", "cli",
 ]
 # fmt: on
 

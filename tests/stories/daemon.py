@@ -6,19 +6,62 @@ what fails, and what must come of it.
 
 import collections
 import datetime as dt
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 import time_machine
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._utils.error import SerializableErrorInfo, serializable_error_info_from_exc_info
 
 from history_assets.jobs import CLONES_JOB
 from history_assets.partitions import PARTITIONS
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_DATA: dict[InstigatorType, Any] = {
+    InstigatorType.SENSOR: SensorInstigatorData(),
+    InstigatorType.SCHEDULE: ScheduleInstigatorData("0 0 * * *"),
+}
 _ENDS = {True: dg.DagsterEventType.RUN_SUCCESS, False: dg.DagsterEventType.RUN_FAILURE}
 _TOLD = {True: ("fold_after_success",), False: ("fold_after_failure", "alert")}
 """The sensors that are told of a run that ended, by whether it went well."""
+
+
+def turn(instance: dg.DagsterInstance, name: str, kind: InstigatorType, status: InstigatorStatus) -> InstigatorState:
+    """Keep in an instance that a sensor or schedule is on, or off."""
+    state = InstigatorState(_origin(name), kind, status, _DATA[kind])
+    known = instance.get_instigator_state(state.instigator_origin_id, state.selector_id)
+    return known or instance.add_instigator_state(state)
+
+
+def keep_tick(
+    instance: dg.DagsterInstance, name: str, kind: InstigatorType, at: dt.datetime, error: SerializableErrorInfo | None
+) -> None:
+    """Keep in an instance that a sensor or schedule ticked at an instant, and how it failed if it did."""
+    state = InstigatorState(_origin(name), kind, InstigatorStatus.RUNNING, _DATA[kind])
+    went = TickStatus.FAILURE if error else TickStatus.SKIPPED
+    origin = state.instigator_origin_id
+    instance.create_tick(TickData(origin, name, kind, went, at.timestamp(), error=error, selector_id=state.selector_id))
+
+
+def _origin(name: str) -> RemoteInstigatorOrigin:
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="history_assets.definitions"), "local")
+    return RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), name)
 
 
 class Daemon:
@@ -49,8 +92,9 @@ class Daemon:
             try:
                 asked = schedule.evaluate_tick(context).run_requests or []
             except Exception as error:  # noqa: BLE001 - as the daemon does
-                self.failed[name].append(str(error.__cause__ or error))
-                asked = []
+                self._ticked(name, InstigatorType.SCHEDULE, error)
+                return []
+            self._ticked(name, InstigatorType.SCHEDULE)
             return self._run(name, asked)
 
     def sensor(self, name: str) -> list[str]:
@@ -66,8 +110,9 @@ class Daemon:
                 with context:
                     result = sensor.evaluate_tick(context)
             except Exception as error:  # noqa: BLE001 - as the daemon does
-                self.failed[name].append(str(error.__cause__ or error))
+                self._ticked(name, InstigatorType.SENSOR, error)
                 return []
+            self._ticked(name, InstigatorType.SENSOR)
             for event in result.asset_events:
                 self.instance.report_runless_asset_event(event)
             for added in result.dynamic_partitions_requests or ():
@@ -75,6 +120,13 @@ class Daemon:
             asked = self._run(name, result.run_requests or [])
             self.cursors[name] = result.cursor
             return asked
+
+    def _ticked(self, name: str, kind: InstigatorType, error: Exception | None = None) -> None:
+        turn(self.instance, name, kind, InstigatorStatus.RUNNING)
+        if error:
+            self.failed[name].append(str(error.__cause__ or error))
+        kept = serializable_error_info_from_exc_info(sys.exc_info()) if error else None
+        keep_tick(self.instance, name, kind, self.now, kept)
 
     def _run(self, name: str, requests: list[dg.RunRequest]) -> list[str]:
         asked = []

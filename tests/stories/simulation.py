@@ -127,7 +127,7 @@ class Simulation:
                 self._tick(now)
             now += HOUR
             if now.hour == 0:
-                print(f"{now:%m-%d}: {len(self.daemon.ran)} runs, {len(self.channel.titles)} messages", flush=True)  # noqa: T201
+                print(f"{now:%m-%d}: {len(self.daemon.ran)} runs, {len(self.channel.titles)} messages", flush=True)
 
     def _tick(self, now: dt.datetime) -> None:
         if self._down("api"):
@@ -261,13 +261,13 @@ def main(days: int, count: int, seed: int) -> int:
     """Run a simulation, print what was wrong, and return how much that is."""
     with tempfile.TemporaryDirectory() as folder, simulated(Path(folder) / "home", days, count, seed) as simulation:
         for outage in simulation.outages:
-            print(f"{outage.what} is down from {outage.start} to {outage.end}")  # noqa: T201
+            print(f"{outage.what} is down from {outage.start} to {outage.end}")
         simulation.run()
         problems: Sequence[str] = list(simulation.problems())
         nights = sum(map(len, simulation.warehouse.clone_dates().values()))
-        print(f"{nights} clones, {len(simulation.daemon.ran)} runs, {len(simulation.channel.titles)} messages:")  # noqa: T201
-        print(*sorted(simulation.channel.titles), *problems, sep="\n")  # noqa: T201
-        print(f"{len(problems)} wrong")  # noqa: T201
+        print(f"{nights} clones, {len(simulation.daemon.ran)} runs, {len(simulation.channel.titles)} messages:")
+        print(*sorted(simulation.channel.titles), *problems, sep="\n")
+        print(f"{len(problems)} wrong")
         return len(problems)
 
 

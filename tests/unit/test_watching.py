@@ -6,25 +6,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.remote_origin import (
-    ManagedGrpcPythonEnvCodeLocationOrigin,
-    RemoteInstigatorOrigin,
-    RemoteRepositoryOrigin,
-)
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorStatus,
-    InstigatorType,
-    ScheduleInstigatorData,
-    SensorInstigatorData,
-    TickData,
-    TickStatus,
-)
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType, TickStatus
 from dagster._utils.error import SerializableErrorInfo
 
 from history_assets.alerts import Event, Sort
 from history_assets.watching import stalled
+from tests.stories.daemon import keep_tick, turn
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
 GOOD, BAD = TickStatus.SKIPPED, TickStatus.FAILURE
@@ -47,22 +34,9 @@ def ticked(
     name: str = "syncs",
 ) -> None:
     """Keep a sensor or schedule in an instance, with ticks of so many minutes ago."""
-    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="m"), "m")
-    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), name)
-    data = SensorInstigatorData() if kind is InstigatorType.SENSOR else ScheduleInstigatorData("0 0 * * *")
-    state = instance.add_instigator_state(InstigatorState(origin, kind, status, data))
+    turn(instance, name, kind, status)
     for minutes, went in ticks:
-        instance.create_tick(
-            TickData(
-                state.instigator_origin_id,
-                name,
-                kind,
-                went,
-                (NOW - dt.timedelta(minutes=minutes)).timestamp(),
-                error=ERROR if went is BAD else None,
-                selector_id=state.selector_id,
-            )
-        )
+        keep_tick(instance, name, kind, NOW - dt.timedelta(minutes=minutes), ERROR if went is BAD else None)
 
 
 def test_a_sensor_that_fails_three_times_in_a_row_is_told_with_its_cause(instance: dg.DagsterInstance) -> None:

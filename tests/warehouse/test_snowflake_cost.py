@@ -89,25 +89,26 @@ def test_a_nights_clones_are_one_statement_per_schema_and_a_constant_number_of_s
         assert counted(sessions) == {"SHOW SCHEMAS": 3}
 
 
-def test_sensors_and_schedules_ask_snowflake_nothing(
+def test_sensors_and_schedules_wake_no_warehouse(
     definitions: dg.Definitions, sessions: RecordingSessions, tmp_path: Path
 ) -> None:
-    """They decide by what Dagster has recorded; the run decides by the ledger."""
+    """They decide by what Dagster has recorded, and by SHOW; the run decides by the ledger."""
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         instance.add_dynamic_partitions(PARTITIONS, [str(DATE)])
         result = definitions.resolve_job_def("clones").execute_in_process(instance=instance, partition_key=str(DATE))
         sessions.sent.clear()
 
         schedule = definitions.resolve_schedule_def("nightly")
-        tick = schedule(dg.build_schedule_context(instance, scheduled_execution_time=NOON))
+        tick = schedule(dg.build_schedule_context(instance, scheduled_execution_time=NOON + dt.timedelta(days=1)))
         (event,) = [event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_SUCCESS]
         context = dg.build_run_status_sensor_context("fold_after_success", event, instance, result.dagster_run)
         asked = list(definitions.resolve_sensor_def("fold_after_success")(context))  # type: ignore[call-overload]
 
-    assert isinstance(tick, dg.RunRequest)
-    assert tick.partition_key == str(DATE)
+    (request,) = tick  # type: ignore[misc]
+    assert request.partition_key == str(DATE + dt.timedelta(days=1))
     assert [len(request.asset_selection) for request in asked] == [6]
-    assert sessions.sent == []
+    assert counted(sessions) == {"SHOW SCHEMAS": 1, "SHOW TERSE SCHEMAS": 1}
+    assert not any(statement.compute for statement in sessions.sent)
 
 
 def test_loading_definitions_asks_snowflake_nothing(warehouse: SnowflakeWarehouse, sessions: RecordingSessions) -> None:
