@@ -23,7 +23,7 @@ ORDER = [
     "warehouse.snowflake_errors", "warehouse.snowflake_sql", "warehouse.snowflake_log", "warehouse.snowflake_session",
     "warehouse.snowflake_history", "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake",
     "warehouse", "fivetran", "fivetran.syncs", "fivetran.quiet", "fivetran.log", "fivetran.api", "fivetran.sources",
-    "dbt_files", "dbt_run", "refresh", "partitions", "failures", "clones", "snapshots", "verification", "checks", "alerts",
+    "dbt_files", "dbt_run", "drift", "watching", "refresh", "reloading", "partitions", "failures", "clones", "snapshots", "verification", "checks", "alerts",
     "automation", "history", "status", "doctor", "definitions", "nights", "sandbox_connectors", "sandbox", "serving",
     "demo", "cli",
 ]
