@@ -47,7 +47,7 @@ def look(warehouse: Warehouse, known: Inventory, cursor: str | None, now: dt.dat
 
 def digest(inventory: Inventory, *more: str) -> str:
     """Return what stands for the content of an inventory: the same for the same."""
-    return hashlib.sha256("\n".join((inventory.to_json(), *more)).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join((repr(inventory), *more)).encode()).hexdigest()[:16]
 
 
 def _unchanged(cursor: str | None, base: str) -> Mapping[str, str]:

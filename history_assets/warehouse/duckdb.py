@@ -259,7 +259,8 @@ def _mark(source: Path) -> str:
     for path in (source, _wal(source)):
         with contextlib.suppress(FileNotFoundError):  # a checkpoint takes the log away
             known = path.stat()
-            parts.append(f"{known.st_ino}:{known.st_size}:{known.st_mtime_ns}")
+            # Its modification time can be set, as it is by who puts a copy back; this one cannot.
+            parts.append(f"{known.st_ino}:{known.st_size}:{known.st_ctime_ns}")
     return " ".join(parts)
 
 
