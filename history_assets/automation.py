@@ -10,60 +10,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import dagster as dg
 
 from history_assets.alerts import alert, events_of
-from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory
 from history_assets.jobs import CLONES_JOB, SNAPSHOTS_JOB, AssetJob, range_tags
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
-from history_assets.refresh import refresh
 from history_assets.run_requests import requests_for_newest
 from history_assets.settings import Settings
 from history_assets.syncing import open_teller
 from history_assets.warehouse.base import Warehouse
 
-REFRESH_JOB = "refresh"
-
 _FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-
-
-def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
-    """Return the job that brings the generated project up to date and has the webserver load it."""
-
-    @dg.op(name="refresh_project", description="Read the inventory, regenerate and parse the dbt project where it drifted.")
-    def refresh_op(context: dg.OpExecutionContext) -> None:
-        try:
-            result = refresh(settings, warehouse)
-        except HistoryError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
-        for table, reason in result.refused.items():
-            context.log.warning(f"left out {table}: {reason}")
-        for key in result.ignored:
-            context.log.warning(key)
-        context.add_output_metadata(
-            {
-                "tables": dg.MetadataValue.int(len(result.inventory.tables())),
-                "project": dg.MetadataValue.path(str(result.project.folder)),
-                "changed": dg.MetadataValue.bool(result.changed),
-            }
-        )
-        if result.changed and settings.webserver:
-            reload_code_location(settings.webserver, context.log.info)
-
-    @dg.job(name=REFRESH_JOB, description="Find new schemas, tables and columns.")
-    def job() -> None:
-        refresh_op()
-
-    return job
-
-
-def reload_code_location(webserver: str, say: Callable[[str], None]) -> None:
-    """Ask a webserver, given as host:port, to load the definitions of every code location again."""
-    from dagster_graphql import DagsterGraphQLClient
-
-    host, _, port = webserver.rpartition(":")
-    client = DagsterGraphQLClient(host, port_number=int(port))
-    answer = client._execute("mutation { reloadWorkspace { __typename } }")
-    say(f"asked {webserver} to reload: {answer}")
 
 
 def nightly_schedule(inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.ScheduleDefinition:

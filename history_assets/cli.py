@@ -90,14 +90,18 @@ def demo(
 
 @app.command()
 def refresh() -> None:
-    """Read the inventory, regenerate and parse the dbt project.
+    """Read the inventory, say what has changed, regenerate and parse the dbt project.
 
     Example: history-assets refresh
     """
+    from history_assets.errors import ReloadError
     from history_assets.refresh import refresh as run_refresh
+    from history_assets.reloading import reload_code_locations
 
     settings, warehouse = _open()
     result = run_refresh(settings, warehouse)
+    for change in result.drift:
+        out.print(change.line(), markup=False)
     for table, reason in result.refused.items():
         err.print(f"left out {table}: {reason}", markup=False, style="yellow")
     for key in result.ignored:
@@ -105,6 +109,11 @@ def refresh() -> None:
     what = "changed" if result.changed else "unchanged"
     counts = f"{len(result.inventory.schemas)} schemas, {len(result.inventory.tables())} tables"
     out.print(f"{counts}; project {what}: {result.project.folder}", markup=False)
+    if settings.webserver and (result.changed or result.drift):
+        try:
+            reload_code_locations(settings.webserver)
+        except ReloadError as error:
+            err.print(str(error), markup=False, style="yellow")
 
 
 @app.command()

@@ -1,10 +1,11 @@
 """The generated dbt project: an inventory in, sources and snapshots as YAML out, and the folder that holds them.
 
-Belongs here: rendering (pure), one atomic write, and the pointer to the project in force. Does not belong here: running dbt
-(``dbt_run``), or what the macros do.
+Belongs here: rendering (pure), atomic writes, the pointer to the project in force, and what raw then held. Does not belong
+here: running dbt (``dbt_run``), or what the macros do.
 
     dbt/<hash>/            a copy of the fixed project, generated/*.yml, inventory.json, target/manifest.json
     dbt/current            the hash of the project in force; only ever points to one that dbt has parsed
+    dbt/raw.json           the inventory of raw at the last refresh that told of its changes
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import yaml
 
+from history_assets.errors import ProjectError
 from history_assets.inventory import Inventory, Schema, Table
 from history_assets.naming import clone_key, encode, refusal, snapshot_name, table_name
 
@@ -30,6 +32,11 @@ class DbtProject:
     """A generated project that dbt has parsed."""
 
     folder: Path
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is there; somebody may have deleted some."""
+        return self.manifest.is_file() and (self.folder / "inventory.json").is_file()
 
     @property
     def manifest(self) -> Path:
@@ -73,38 +80,61 @@ def render(inventory: Inventory, engine: str = "duckdb") -> Rendered:
 def write(rendered: Rendered, home: Path, parse: Callable[[Path], None]) -> DbtProject:
     """Put a rendered project in force and return it; ``parse`` has dbt read it first, and raises when dbt refuses it.
 
-    A project that is there already is pointed to as it is. Nothing half-written is ever pointed to.
+    A project that is there already is pointed to as it is. Nothing half-written is ever pointed to. Raises ProjectError where
+    the folder cannot be written.
     """
-    folder = home / "dbt" / rendered.hash
-    if not folder.is_dir():
-        unfinished = home / "dbt" / f".{uuid.uuid4()}"
-        try:
-            for name, content in rendered.files.items():
-                path = unfinished / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(content, encoding="utf-8")
-            parse(unfinished)
-            if not folder.is_dir():
-                unfinished.rename(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    _point(home, rendered.hash)
-    return DbtProject(folder)
+    project = DbtProject(home / "dbt" / rendered.hash)
+    try:
+        if not project.whole:
+            _write(rendered, project, parse)
+        _replace(home / "dbt" / "current", f"{rendered.hash}\n")
+    except OSError as error:
+        raise ProjectError(
+            f"found {home / 'dbt'} not to be written ({error}), expected room and the right to: the project in force stays, "
+            "refresh again"
+        ) from error
+    return project
 
 
 def current(home: Path) -> DbtProject | None:
-    """Return the project in force, or nothing before the first refresh."""
+    """Return the project in force, or nothing before the first refresh, or where somebody deleted it."""
     pointer = home / "dbt" / "current"
     if not pointer.is_file():
         return None
-    return DbtProject(home / "dbt" / pointer.read_text(encoding="utf-8").strip())
+    project = DbtProject(home / "dbt" / pointer.read_text(encoding="utf-8").strip())
+    return project if project.whole else None
 
 
-def _point(home: Path, name: str) -> None:
-    pointer = home / "dbt" / "current"
-    unfinished = pointer.with_name(f".{uuid.uuid4()}")
-    unfinished.write_text(name + "\n", encoding="utf-8")
-    os.replace(unfinished, pointer)
+def raw_then(home: Path) -> Inventory:
+    """Return what raw held when last remembered; nothing where no project is in force."""
+    saved = home / "dbt" / "raw.json"
+    return Inventory.load(saved) if saved.is_file() and current(home) else Inventory(())
+
+
+def remember_raw(home: Path, inventory: Inventory) -> None:
+    """Save what raw holds, once the changes since the last time were told."""
+    _replace(home / "dbt" / "raw.json", inventory.to_json())
+
+
+def _write(rendered: Rendered, project: DbtProject, parse: Callable[[Path], None]) -> None:
+    unfinished = project.folder.with_name(f".{uuid.uuid4()}")
+    try:
+        for name, content in rendered.files.items():
+            path = unfinished / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+        parse(unfinished)
+        if not project.whole:  # else another refresh made it meanwhile
+            shutil.rmtree(project.folder, ignore_errors=True)
+            unfinished.rename(project.folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _replace(path: Path, content: str) -> None:
+    unfinished = path.with_name(f".{uuid.uuid4()}")
+    unfinished.write_text(content, encoding="utf-8")
+    os.replace(unfinished, path)
 
 
 def _refusal(schema: str, table: Table) -> str | None:

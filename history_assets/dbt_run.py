@@ -10,6 +10,7 @@ manifest: the macros read each night from the environment while they execute.
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,7 @@ _HIDDEN = "DBT_ENV_SECRET_"
 
 _SAID = 2000
 """Characters of dbt's own output that an error repeats."""
+_PREFACE = re.compile(r"^[\d:]+ Encountered an error: ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +62,13 @@ class NightResult:
 def parse(project: Path, settings: Settings) -> None:
     """Have dbt parse a project folder, leaving its manifest in ``target``; raises ProjectError with what dbt said."""
     folders = _folders(project, project / "target", settings.engine)
-    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", *folders]
+    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", "--no-use-colors", *folders]
     done = subprocess.run(command, cwd=project, env=_environment(settings), capture_output=True, text=True, check=False)  # noqa: S603 - own arguments
-    if done.returncode != 0:
+    if done.returncode != 0 or not (project / "target" / "manifest.json").is_file():
+        said = " ".join((done.stdout.strip() or done.stderr).split())[-_SAID:]
         raise ProjectError(
-            f"dbt refused the project generated in {project.parent}: {(done.stdout + done.stderr)[-_SAID:].strip()}"
+            f"dbt's parse of the project generated in {project.parent} ended with {done.returncode}, expected 0 and a manifest "
+            f"({_PREFACE.sub('', said) or 'it said nothing'}): the project in force stays, exclude what it names or correct it"
         )
 
 

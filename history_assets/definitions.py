@@ -1,7 +1,7 @@
 """What Dagster loads: ``defs``.
 
 Belongs here: putting the pieces together. Does not belong here: any piece. Definitions are built from what the last
-refresh saved, never from a live warehouse; before the first refresh there is the refresh job alone.
+refresh saved, never from a live warehouse; before the first refresh there is the refresh job and the sensor that asks for it.
 """
 
 import datetime as dt
@@ -10,11 +10,12 @@ from collections.abc import Callable
 import dagster as dg
 
 from history_assets import dbt_files
-from history_assets.automation import alert_sensors, nightly_schedule, refresh_job, snapshot_sensors
+from history_assets.automation import alert_sensors, nightly_schedule, snapshot_sensors
 from history_assets.checks import exactness_checks
 from history_assets.clones import clone_assets, fivetran_specs
 from history_assets.healing import healing_sensor
 from history_assets.jobs import asset_jobs
+from history_assets.refreshing import drift_sensor, refresh_job
 from history_assets.settings import Settings
 from history_assets.snapshots import history_assets
 from history_assets.syncing import sync_sensor
@@ -33,9 +34,10 @@ def build_definitions(
     """Return the definitions for settings; ``warehouse`` and the clock ``now`` (aware) can be replaced."""
     warehouse = warehouse or open_warehouse(settings)
     project = dbt_files.current(settings.home)
-    refreshing, alerting = refresh_job(settings, warehouse), alert_sensors(settings, now)
+    refreshing = refresh_job(settings, warehouse)
+    always = [drift_sensor(settings, warehouse, now), *alert_sensors(settings, now)]
     if project is None or not (inventory := project.inventory).tables():
-        return dg.Definitions(jobs=[refreshing], sensors=alerting)
+        return dg.Definitions(jobs=[refreshing], sensors=always)
     night = asset_jobs(inventory)
     return dg.Definitions(
         assets=[
@@ -51,7 +53,7 @@ def build_definitions(
             *sync_sensor(inventory, warehouse, now),
             healing_sensor([night.clones, night.snapshots], inventory, warehouse, now),
             *watch_sensor(inventory, warehouse, now),
-            *alerting,
+            *always,
         ],
     )
 

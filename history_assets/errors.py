@@ -31,6 +31,12 @@ class WarehouseError(HistoryError):
     """The warehouse is missing, locked, or answered with something that cannot be used."""
 
 
+class InUseError(WarehouseError):
+    """Another process keeps a DuckDB file to itself."""
+
+    passing = True
+
+
 class CloneError(HistoryError):
     """A schema could not be cloned for a date; nothing of the attempt is left behind."""
 
@@ -57,3 +63,7 @@ class ProjectError(HistoryError):
 
 class HistoryMissingError(HistoryError):
     """The history does not hold what was asked for: no such table, or the date was never applied."""
+
+
+class ReloadError(HistoryError):
+    """The webserver did not load new definitions."""

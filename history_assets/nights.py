@@ -96,7 +96,7 @@ def run_nights(
     for date in dates:
         settings.cutoffs().check_past(date, dt.datetime.now(dt.UTC))
     warehouse.inventory(schemas)
-    refreshed = refresh(settings, warehouse)
+    refreshed = refresh(settings, warehouse, told=False)
     names = [schema.name for schema in refreshed.inventory.schemas if schemas is None or schema.name in schemas]
     clones = [dg.AssetKey(clone_key(name)) for name in names]
     histories = {dg.AssetKey(clone_key(name)): _histories(refreshed, name) for name in names}

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from history_assets import dbt_files, dbt_run
 from history_assets.dbt_files import DbtProject
+from history_assets.drift import Change, changes
 from history_assets.inventory import Inventory
 from history_assets.naming import table_name
 from history_assets.settings import Settings
@@ -16,30 +17,40 @@ from history_assets.warehouse.base import Warehouse
 
 @dataclasses.dataclass(frozen=True)
 class Refreshed:
-    """What a refresh led to; ``refused`` says of each table that cannot be carried why, ``ignored`` which keys name nothing."""
+    """What a refresh led to; ``refused`` says of each table that cannot be carried why, ``ignored`` which keys name nothing.
+
+    ``changed`` says that another project is in force; ``drift`` is what has changed in raw.
+    """
 
     project: DbtProject
     inventory: Inventory
     changed: bool
     refused: Mapping[str, str]
     ignored: tuple[str, ...]
+    drift: tuple[Change, ...]
 
 
-def refresh(settings: Settings, warehouse: Warehouse) -> Refreshed:
+def refresh(settings: Settings, warehouse: Warehouse, *, told: bool = True) -> Refreshed:
     """Bring the generated project up to date with the warehouse and return it.
 
     Its tables are those of raw, plus every table that has a history or was in the project before: a table that is gone from raw
     keeps its history asset, so that late nights can be folded.
+
+    Its drift is what has changed in raw since the last refresh whose caller ``told`` of it.
     """
     before = dbt_files.current(settings.home)
-    inventory = warehouse.inventory()
+    inventory = raw = warehouse.inventory()
+    drift = changes(dbt_files.raw_then(settings.home), raw)
     if before:
         inventory = inventory.merged(before.inventory)
     inventory = inventory.merged(warehouse.histories())
     inventory = Inventory(tuple(schema for schema in inventory.schemas if settings.selects(schema.name)))
     rendered = dbt_files.render(inventory, settings.engine)
     project = dbt_files.write(rendered, settings.home, lambda folder: dbt_run.parse(folder, settings))
-    return Refreshed(project, inventory, before != project, rendered.refused, tuple(_ignored(settings, inventory)))
+    if told:
+        dbt_files.remember_raw(settings.home, raw)
+    ignored = tuple(_ignored(settings, inventory))
+    return Refreshed(project, inventory, before != project, rendered.refused, ignored, tuple(drift))
 
 
 def _ignored(settings: Settings, inventory: Inventory) -> Iterator[str]:

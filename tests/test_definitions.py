@@ -23,10 +23,10 @@ ORDER = [
     "warehouse.snowflake_errors", "warehouse.snowflake_sql", "warehouse.snowflake_log", "warehouse.snowflake_session",
     "warehouse.snowflake_history", "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake",
     "warehouse", "fivetran", "fivetran.syncs", "fivetran.quiet", "fivetran.log", "fivetran.api", "fivetran.sources",
-    "fivetran.completions", "fivetran.silence", "dbt_files", "dbt_run", "refresh", "partitions", "failures", "records",
-    "missing", "clones", "snapshots", "verification", "checks", "jobs", "run_requests", "syncing", "healing", "alerts",
-    "watching", "automation", "history", "status", "doctor", "definitions", "nights", "sandbox_connectors", "sandbox",
-    "serving", "demo", "cli",
+    "fivetran.completions", "fivetran.silence", "dbt_files", "dbt_run", "drift", "sighting", "refresh", "reloading",
+    "partitions", "failures", "records", "missing", "clones", "snapshots", "verification", "checks", "jobs",
+    "run_requests", "syncing", "healing", "alerts", "watching", "refreshing", "automation", "history", "status", "doctor",
+    "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli",
 ]
 # fmt: on
 
@@ -94,13 +94,16 @@ def test_nobody_pays_for_the_other_engine(engine: str, other: str) -> None:
     assert other not in loaded
 
 
-def test_without_a_refresh_there_is_the_refresh_job_alone(settings: Settings, home: Path) -> None:
+def test_without_a_refresh_there_is_what_leads_to_one_alone(settings: Settings, home: Path) -> None:
     before = sorted(home.rglob("*"))
 
     definitions = build_definitions(settings)
 
     dg.Definitions.validate_loadable(definitions)
     assert [job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")] == ["refresh"]
+    assert [(sensor.name, sensor.default_status) for sensor in definitions.sensors or ()] == [
+        ("drift", dg.DefaultSensorStatus.RUNNING)
+    ]
     assert definitions.resolve_all_asset_keys() == []
     assert sorted(home.rglob("*")) == before
 

@@ -126,8 +126,19 @@ class Warehouse(abc.ABC):
         """Return the names of all schemas in raw; raises WarehouseError when there is no raw database."""
 
     @abc.abstractmethod
-    def read_schema(self, schema: str) -> Schema:
-        """Return a raw schema's base tables, in a constant number of statements."""
+    def read_schema(self, schema: str, *, wait: bool = True) -> Schema:
+        """Return a raw schema's base tables, in a constant number of statements.
+
+        Raises InUseError where another process keeps it to itself: at once, unless ``wait``.
+        """
+
+    @abc.abstractmethod
+    def marks(self, now: dt.datetime) -> dict[str, str]:
+        """Return a mark of each raw schema that has tables, which is another one once any of them has changed.
+
+        It costs next to nothing and waits for nobody. Where a change leaves no trace, marks change by themselves, each once an
+        hour of ``now`` (aware). Raises WarehouseError when there is no raw database.
+        """
 
     @abc.abstractmethod
     def clone(
@@ -214,13 +225,17 @@ class Warehouse(abc.ABC):
             tables.setdefault(row.schema, {})[row.table] = Table(row.table, columns, names, KeySource.WHOLE_ROW)
         return Inventory(tuple(Schema(name, tuple(found.values())) for name, found in sorted(tables.items())))
 
+    def is_wanted(self, name: str) -> bool:
+        """Say whether a raw schema of that name can be one to clone: not Fivetran's own, and let in by the settings."""
+        return not is_fivetrans_own(name) and self.settings.selects(name)
+
     def is_source(self, schema: Schema) -> bool:
-        """Say whether a raw schema is one to clone: filled by Fivetran, not Fivetran's own, and let in by the settings."""
+        """Say whether a raw schema whose name is wanted is one to clone: one that Fivetran fills."""
         return any(table.column("_fivetran_synced") for table in schema.tables)
 
     def inventory(self, only: Collection[str] | None = None) -> Inventory:
         """Return every schema to clone, or those named in ``only``; raises UsageError for one that is not there."""
-        names = [name for name in self.landing_schemas() if not is_fivetrans_own(name) and self.settings.selects(name)]
+        names = [name for name in self.landing_schemas() if self.is_wanted(name)]
         if missing := sorted(set(only or ()) - set(names)):
             raise UsageError(f"found no schema {', '.join(missing)} to clone: expected one of {', '.join(names) or 'none'}")
         wanted = [name for name in names if only is None or name in only]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".duckdb"
 _GLANCE = 0.2
-"""Seconds that a check waits for a file."""
+"""Seconds that a file is waited for where it can be left for later."""
 
 _LOGS = ("fivetran_metadata", "fivetran_log")
 _CLONE_TABLE = f"{quote(LEDGER_SCHEMA)}.clone"
@@ -62,9 +62,14 @@ class DuckDBWarehouse(Warehouse):
         self._check_names(names)
         return names
 
-    def read_schema(self, schema: str) -> Schema:
-        with self._open(self.raw / f"{schema}{_SUFFIX}", read_only=True) as connection:
+    def read_schema(self, schema: str, *, wait: bool = True) -> Schema:
+        timeout = self.settings.lock_timeout if wait else _GLANCE
+        with connect(self.raw / f"{schema}{_SUFFIX}", read_only=True, timeout=timeout) as connection:
             return read_tables(connection, schema, self.settings.keys)
+
+    def marks(self, now: dt.datetime) -> dict[str, str]:  # noqa: ARG002 - every change leaves its trace in a file's time
+        # A file that is not opened is not kept from its sync.
+        return {name: _mark(self.raw / f"{name}{_SUFFIX}") for name in self.landing_schemas()}
 
     def clone(self, schema: str, date: dt.date, settle: Callable[[], dt.datetime | None], *, replace: bool = False) -> Clone:
         if not replace and (kept := self.find_clone(schema, date)):
@@ -246,8 +251,21 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def _last_written(source: Path) -> float:
-    wal = source.with_name(f"{source.name}.wal")
-    return max(path.stat().st_mtime for path in (source, wal) if path.is_file())
+    return max(path.stat().st_mtime for path in (source, _wal(source)) if path.is_file())
+
+
+def _mark(source: Path) -> str:
+    parts = []
+    for path in (source, _wal(source)):
+        with contextlib.suppress(FileNotFoundError):  # a checkpoint takes the log away
+            known = path.stat()
+            # Its modification time can be set, as it is by who puts a copy back; this one cannot.
+            parts.append(f"{known.st_ino}:{known.st_size}:{known.st_ctime_ns}")
+    return " ".join(parts)
+
+
+def _wal(source: Path) -> Path:
+    return source.with_name(f"{source.name}.wal")
 
 
 def _quiet_by_file(schema: str, cutoff: dt.datetime, written: float) -> dt.datetime:

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import tenacity
 
-from history_assets.errors import WarehouseError
+from history_assets.errors import InUseError, WarehouseError
 from history_assets.inventory import Column, Schema, make_table
 
 _LOCKED = ("Could not set lock", "different configuration than existing connections")
@@ -23,7 +23,10 @@ _LOCKED = ("Could not set lock", "different configuration than existing connecti
 
 @contextlib.contextmanager
 def connect(path: Path, *, read_only: bool, timeout: float) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a file, waiting up to ``timeout`` seconds for whoever else has it; raises WarehouseError naming the file."""
+    """Open a file, waiting up to ``timeout`` seconds for whoever else has it; raises WarehouseError naming the file.
+
+    It is an InUseError where that was not long enough.
+    """
     waiting = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_locked),
         wait=tenacity.wait_random_exponential(multiplier=0.05, max=1),
@@ -35,7 +38,7 @@ def connect(path: Path, *, read_only: bool, timeout: float) -> Iterator[duckdb.D
         connection.execute("set TimeZone = 'UTC'")
     except duckdb.Error as error:
         if _is_locked(error):
-            raise WarehouseError(
+            raise InUseError(
                 f"found {path} still in use by another process after {timeout:g} s: wait for it to finish, "
                 f"or raise HISTORY_LOCK_TIMEOUT ({_first_line(error)})",
                 passing=True,

@@ -73,8 +73,18 @@ class SnowflakeWarehouse(Warehouse):
             if row["name"] != "INFORMATION_SCHEMA"
         }
 
-    def read_schema(self, schema: str) -> Schema:
+    def read_schema(self, schema: str, *, wait: bool = True) -> Schema:  # noqa: ARG002 - nobody keeps a schema to himself
         return self._read(self.settings.raw_database, schema, schema, tag("inventory", schema))
+
+    def marks(self, now: dt.datetime) -> dict[str, str]:
+        raw = self.settings.raw_database
+        try:
+            rows = self._all_tables(raw, tag("drift"))
+        except SnowflakeError as error:
+            if error.kind is Kind.MISSING:
+                raise WarehouseError(self._no_database(raw, "HISTORY_RAW_DATABASE")) from error
+            raise
+        return snowflake_sql.marks(rows, now)
 
     def clone(self, schema: str, date: dt.date, settle: Callable[[], dt.datetime | None], *, replace: bool = False) -> Clone:
         return snowflake_clones.Cloning(self, schema, date).run(settle, replace=replace)
@@ -186,14 +196,8 @@ class SnowflakeWarehouse(Warehouse):
         ]
 
     def histories(self) -> Inventory:
-        database, query_tag = self.settings.database, tag("inventory")
-        rows = self.sessions.rows(snowflake_sql.show_all_tables(database), query_tag)
-        if len(rows) >= snowflake_sql.PAGE:
-            # Pages go by the table's name, which says nothing across schemas.
-            schemas = self._paged(lambda after: snowflake_sql.show_landing(database, after=after), query_tag)
-            rows = [table for schema in schemas for table in self.base_tables(database, schema["name"], query_tag)]
         found = collections.defaultdict[str, list[Table]](list)
-        for row in rows:
+        for row in self._all_tables(self.settings.database, tag("inventory")):
             if row["schema_name"] != LEDGER_SCHEMA:
                 found[row["schema_name"]].append(Table(row["name"], (), (), KeySource.WHOLE_ROW))
         return Inventory(tuple(Schema(name, tuple(tables)) for name, tables in sorted(found.items())))
@@ -226,6 +230,14 @@ class SnowflakeWarehouse(Warehouse):
                 "drop or rename it, and clone the date again"
             )
         return clone
+
+    def _all_tables(self, database: str, query_tag: str) -> list[dict[str, Any]]:
+        rows = self.sessions.rows(snowflake_sql.show_all_tables(database), query_tag)
+        if len(rows) < snowflake_sql.PAGE:
+            return rows
+        # Pages go by the table's name, which says nothing across schemas.
+        schemas = self._paged(lambda after: snowflake_sql.show_landing(database, after=after), query_tag)
+        return [table for schema in schemas for table in self.base_tables(database, schema["name"], query_tag)]
 
     def _read(self, database: str, location: str, schema: str, query_tag: str) -> Schema:
         names = sorted(row["name"] for row in self.base_tables(database, location, query_tag))

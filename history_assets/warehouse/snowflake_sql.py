@@ -7,8 +7,10 @@ Snowflake binds values in queries alone, so that SHOW and DDL carry theirs as li
 """
 
 import datetime as dt
+import hashlib
 import json
 import re
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -202,6 +204,22 @@ def is_base_table(row: Mapping[str, Any]) -> bool:
     return row["kind"] in ("TABLE", "TRANSIENT") and all(row.get(mark) in (None, "N", "") for mark in never)
 
 
+def marks(rows: Sequence[Mapping[str, Any]], now: dt.datetime) -> dict[str, str]:
+    """Return a mark of each schema, given what SHOW TABLES says of its tables and an aware instant.
+
+    A change of columns or keys alone shows in none of it. So a mark ends with a number that is another one every hour, from a
+    minute of the schema's own, that not all are looked at together.
+    """
+    told: dict[str, list[str]] = {}
+    for row in rows:
+        facts = [str(row[name]) for name in ("name", "kind", "created_on", "rows", "bytes")]
+        told.setdefault(row["schema_name"], []).append(json.dumps(facts))
+    return {
+        schema: f"{hashlib.sha256(''.join(sorted(facts)).encode()).hexdigest()[:16]} {_hour(schema, now)}"
+        for schema, facts in sorted(told.items())
+    }
+
+
 def type_of(described: str) -> str:
     """Return a type as DDL writes it, given as SHOW COLUMNS describes it, in JSON; one that is not known is its bare name.
 
@@ -220,6 +238,10 @@ def whole_tables(rows: Sequence[Mapping[str, Any]]) -> set[str]:
     """Return the tables of which a SHOW without pages certainly gave every row: when it is full, not those of its last."""
     names = {row["table_name"] for row in rows}
     return names - {rows[-1]["table_name"]} if len(rows) >= PAGE else names
+
+
+def _hour(schema: str, now: dt.datetime) -> int:
+    return (int(now.timestamp()) + zlib.crc32(schema.encode())) // 3600
 
 
 def _show(what: str, scope: str, *, prefix: str | None = None, like: str | None = None, after: str | None = None) -> Statement:

@@ -315,6 +315,7 @@ def test_the_ui_shows_the_project_and_what_runs_by_itself(ui: UI) -> None:
         }
     ]
     assert ui.automations() == {
+        "drift": "RUNNING",
         "nightly": "RUNNING",
         "fold_after_success": "RUNNING",
         "fold_after_failure": "RUNNING",

@@ -481,3 +481,37 @@ def test_sensors_and_the_schedule_send_nothing(story: Snowflake, monkeypatch: py
     assert len(runs) == len(NIGHTS)
     assert set(asked) == {1}
     assert account.emulator.log[before:] == []
+
+
+def test_noticing_drift_needs_no_warehouse(story: Snowflake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does the refresh that it leads to; both are traced by their tags."""
+    account = story.account
+    for name, value in account.environment.items():
+        monkeypatch.setenv(name, value)
+    settings = account.settings()
+
+    def tick(cursor: str | None) -> tuple[Any, str | None, list[Statement]]:
+        before = len(account.emulator.log)
+        with dg.DagsterInstance.get() as instance, dg.build_sensor_context(instance, cursor=cursor) as context:
+            asked = build_definitions(settings).resolve_sensor_def("drift")(context)
+            return asked, context.cursor, list(account.emulator.log[before:])
+
+    story.account.warehouse().sessions.close()
+    account.type("refresh")
+    asked, cursor, first = tick(None)
+    assert asked == dg.SkipReason("nothing has changed")
+    assert tick(cursor)[::2][0] == asked
+    story.land(
+        "2026-10-24T20:00",
+        ("alter table ACCOUNT add column FAX varchar",),
+        ("create table NEW (_FIVETRAN_SYNCED timestamp_tz)",),
+    )
+    asked, _, second = tick(cursor)
+    typed = account.type("refresh")
+
+    assert isinstance(asked, dg.RunRequest)
+    assert typed.out.splitlines()[:-1] == ["new column CRM.ACCOUNT.FAX VARCHAR", "new table web shop.NEW (1 column)"]
+    for log in (first, second, typed.log):
+        assert [
+            statement.text for statement in log if statement.needs_warehouse or not statement.text.startswith("SHOW ")
+        ] == []

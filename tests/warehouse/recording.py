@@ -159,7 +159,7 @@ class RecordingSessions:
     _answers: ClassVar[dict[str, Callable[..., Any]]] = {
         rf"SHOW (?:TERSE )?SCHEMAS(?: LIKE '(.*)')? IN DATABASE {_NAME}(?: STARTS WITH '(.*)')?{_PAGE}": _show_schemas,
         rf"SHOW TABLES IN SCHEMA {_NAME}\.{_NAME}{_PAGE}": _show_tables,
-        rf"SHOW TABLES IN DATABASE {_NAME} LIMIT 10000$": _show_all_tables,
+        rf"SHOW TABLES IN DATABASE {_NAME} LIMIT \d+$": _show_all_tables,
         rf"SHOW COLUMNS IN (?:SCHEMA|TABLE) {_NAME}\.{_NAME}(?:\.{_NAME})?$": _show_columns,
         rf"SHOW PRIMARY KEYS IN (?:SCHEMA|TABLE) {_NAME}\.{_NAME}(?:\.{_NAME})?$": _show_keys,
         rf"SHOW GRANTS TO ROLE {_NAME}$": lambda self, role: self.grants.get(role, []),

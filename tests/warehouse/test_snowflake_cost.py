@@ -11,10 +11,13 @@ import pytest
 from history_assets import dbt_files, dbt_run
 from history_assets.credentials import SnowflakeCredentials
 from history_assets.definitions import build_definitions
+from history_assets.drift import changes
 from history_assets.partitions import PARTITIONS
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
+from history_assets.sighting import look
 from history_assets.snapshots import plan
+from history_assets.warehouse import snowflake_sql
 from history_assets.warehouse.snowflake import SnowflakeWarehouse
 from tests.warehouse.recording import RecordingSessions, table
 
@@ -130,3 +133,49 @@ def test_a_fold_finds_all_of_a_dates_clones_at_once(warehouse: SnowflakeWarehous
 
     assert len(found.tables) == 6
     assert sessions.texts == ["SHOW SCHEMAS LIKE '%__20261122' IN DATABASE \"CLONES\" LIMIT 10000"]
+
+
+def test_noticing_drift_costs_one_statement_and_three_for_each_schema_to_look_at(
+    warehouse: SnowflakeWarehouse, sessions: RecordingSessions
+) -> None:
+    """Those that were written, and each once an hour: a new column leaves no trace in what SHOW TABLES says."""
+    known = warehouse.inventory()
+    cursor: str | None = None
+
+    def looked(now: dt.datetime) -> tuple[list[str], list[str]]:
+        """Return what has changed, and the schemas that were read to know."""
+        nonlocal cursor
+        sessions.sent.clear()
+        sight = look(warehouse, known, cursor, now)
+        cursor = sight.cursor
+        read = [name for name in SCHEMAS if f'SHOW COLUMNS IN SCHEMA "RAW"."{name}"' in sessions.texts]
+        assert len(sessions.sent) == 1 + 3 * len(read)
+        assert not any(statement.compute for statement in sessions.sent)
+        return [change.line() for change in changes(known, sight.raw)], read
+
+    assert looked(NOON) == ([], SCHEMAS)
+    assert looked(NOON) == ([], [])
+    sessions.databases["RAW"]["SHOP"]["tables"][0]["rows"] += 1
+    assert looked(NOON) == ([], ["SHOP"])
+    assert looked(NOON) == ([], [])
+    sessions.databases["RAW"]["SHOP"]["tables"].append(table("C", "ID"))
+    assert looked(NOON) == (["new table SHOP.C (2 columns)"], ["SHOP"])
+    # Until a refresh has seen it.
+    assert looked(NOON) == (["new table SHOP.C (2 columns)"], ["SHOP"])
+    sessions.databases["RAW"]["SHOP"]["tables"].pop()
+    assert looked(NOON) == ([], ["SHOP"])
+    sessions.databases["RAW"]["CRM"]["tables"][0] = table("A", "ID", "NEW")
+    within_the_hour = [looked(NOON + dt.timedelta(minutes=minutes)) for minutes in range(5, 65, 5)]
+    assert sorted(name for _, read in within_the_hour for name in set(read) - {"CRM"}) == ["SHOP", "ZENDESK"]
+    assert within_the_hour[-1] == (["new column CRM.A.NEW VARCHAR"], ["CRM"])
+
+
+def test_more_tables_than_a_page_holds_are_marked_schema_by_schema(
+    warehouse: SnowflakeWarehouse, sessions: RecordingSessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = warehouse.marks(NOON)
+    monkeypatch.setattr(snowflake_sql, "PAGE", 4)
+    sessions.sent.clear()
+
+    assert warehouse.marks(NOON) == few
+    assert counted(sessions) == {"SHOW TABLES": 4, "SHOW TERSE SCHEMAS": 1}
