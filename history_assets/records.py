@@ -132,7 +132,7 @@ class Records:
         return records
 
     def _keys(self, run: dg.DagsterRun) -> set[dg.AssetKey]:
-        return set(self._jobs.get(run.job_name, ()) if run.asset_selection is None else run.asset_selection)
+        return set(run.asset_selection or self._jobs.get(run.job_name, ()))
 
     def _problems(self, run: dg.DagsterRun) -> list[Problem]:
         records = self.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records

@@ -65,7 +65,7 @@ def _origin(name: str) -> RemoteInstigatorOrigin:
 
 
 class Daemon:
-    """Ticks what the definitions hold, in one process; ``definitions`` are loaded anew for each tick.
+    """Ticks what the definitions hold, in one process; ``definitions`` are asked for at each tick.
 
     ``ran`` are the runs that ended, each with who asked for it, its job, its date, its assets, and whether it went well;
     ``failed`` are the ticks that raised, by sensor.

@@ -10,6 +10,7 @@ import collections
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import random
 import sys
 import tempfile
@@ -173,6 +174,7 @@ class Simulation:
     def _down(self, what: str) -> bool:
         return any(each.what == what and each.holds(self.daemon.now) for each in self.outages)
 
+    @functools.cache  # noqa: B019 - as long as the process; no table comes or goes
     def _definitions(self) -> dg.Definitions:
         return build_definitions(self.warehouse.settings, warehouse=self.warehouse, now=lambda: self.daemon.now)
 

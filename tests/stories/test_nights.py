@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import functools
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,6 +52,7 @@ class World:
         refresh(self.warehouse.settings, self.warehouse)
         self.at("09 12:00")
 
+    @functools.cache  # noqa: B019 - as long as the process; no table comes or goes
     def definitions(self) -> dg.Definitions:
         return build_definitions(self.warehouse.settings, warehouse=self.warehouse, now=lambda: self.daemon.now)
 
