@@ -1,6 +1,7 @@
-"""What happens by itself: jobs, the nightly schedule, the sensors that fold what was cloned and tell of what failed.
+"""What happens by itself: jobs, schedules, the sensors that fold what was cloned, check it and tell of what failed.
 
-Belongs here: when runs are asked for, and for what. Does not belong here: what a run does (``clones``, ``snapshots``).
+Belongs here: when runs are asked for, and for what. Does not belong here: what a run does (``clones``, ``snapshots``,
+``checks``, ``retention``).
 """
 
 import collections
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from history_assets.alerts import alert, events_of
+from history_assets.checks import SCHEMA_CHECKS
 from history_assets.dates import Cutoff
 from history_assets.errors import HistoryError
+from history_assets.failures import Problem, failure
 from history_assets.inventory import Inventory
 from history_assets.naming import clone_key, history_key
-from history_assets.partitions import PARTITIONS, ranges
+from history_assets.partitions import LATEST, PARTITIONS, ranges
 from history_assets.refresh import refresh
+from history_assets.retention import forget_dates, retain
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
 
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 CLONES_JOB = "clones"
 SNAPSHOTS_JOB = "snapshots"
 REFRESH_JOB = "refresh"
+RETENTION_JOB = "retention"
+CHECKS_JOB = "checks"
 
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
@@ -36,22 +42,37 @@ _FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.Dagste
 
 @dataclasses.dataclass(frozen=True)
 class AssetJobs:
-    """The two jobs of a night."""
+    """The jobs of a night."""
 
     clones: "AssetJob"
     snapshots: "AssetJob"
+    checks: "AssetJob"
 
 
 def asset_jobs(inventory: Inventory) -> AssetJobs:
-    """Return the job that clones every schema and the job that folds every table."""
+    """Return the job that clones every schema, the one that folds every table, and the one that checks the schemas' nights.
+
+    A job of assets would run their checks too, before there is anything to check.
+    """
     clones = [dg.AssetKey(clone_key(schema.name)) for schema in inventory.schemas]
     histories = [dg.AssetKey(history_key(schema, table.name)) for schema, table in inventory.tables()]
     return AssetJobs(
-        dg.define_asset_job(CLONES_JOB, dg.AssetSelection.assets(*clones), description="Clone the schemas for a date."),
         dg.define_asset_job(
-            SNAPSHOTS_JOB, dg.AssetSelection.assets(*histories), description="Fold a date's clones into history."
+            CLONES_JOB, dg.AssetSelection.assets(*clones).without_checks(), description="Clone the schemas for a date."
+        ),
+        dg.define_asset_job(
+            SNAPSHOTS_JOB,
+            dg.AssetSelection.assets(*histories).without_checks(),
+            description="Fold a date's clones into history.",
+        ),
+        dg.define_asset_job(
+            CHECKS_JOB, dg.AssetSelection.checks(*_checks_of(clones)), description="Check the newest night of the schemas."
         ),
     )
+
+
+def _checks_of(clones: Collection[dg.AssetKey]) -> list[dg.AssetCheckKey]:
+    return [dg.AssetCheckKey(key, name) for key in sorted(clones) for name in SCHEMA_CHECKS]
 
 
 def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
@@ -82,6 +103,61 @@ def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
         refresh_op()
 
     return job
+
+
+def retention_job(warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.JobDefinition:
+    """Return the job that drops the clones whose time is over, with the partition keys of dates that have none any more."""
+
+    # In the pool of those that write histories, since a clone is compared with its histories before it goes.
+    @dg.op(
+        name="drop_clones",
+        description="Drop the clones whose time is over and that the histories hold exactly.",
+        pool="history",
+    )
+    def retention_op(context: dg.OpExecutionContext) -> None:
+        try:
+            today = warehouse.settings.cutoffs().latest(now())
+            verdicts = list(retain(warehouse, today))
+            forgotten = forget_dates(warehouse, context.instance, today)
+        except HistoryError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        for verdict in verdicts:
+            context.log.info(verdict.said())
+        context.add_output_metadata(
+            {
+                "dropped": dg.MetadataValue.json(
+                    [f"{verdict.schema} {verdict.date}" for verdict in verdicts if not verdict.kept_because]
+                ),
+                "kept": dg.MetadataValue.json(
+                    {f"{verdict.schema} {verdict.date}": verdict.kept_because for verdict in verdicts if verdict.kept_because}
+                ),
+                "forgotten_dates": dg.MetadataValue.json(forgotten),
+            }
+        )
+        if problems := [
+            Problem("/".join(clone_key(verdict.schema)), str(verdict.date), str(verdict.kept_because))
+            for verdict in verdicts
+            if verdict.wrong
+        ]:
+            raise failure(f"{len(problems)} clones are kept that their histories contradict", problems)
+
+    @dg.job(name=RETENTION_JOB, description="Drop clones that are older than HISTORY_CLONE_RETENTION_DAYS.")
+    def job() -> None:
+        retention_op()
+
+    return job
+
+
+def retention_schedule(job: dg.JobDefinition, cutoffs: Cutoff) -> dg.ScheduleDefinition:
+    """Return the schedule that drops clones every day, some hours after the cutoff, when a usual night is folded."""
+    return dg.ScheduleDefinition(
+        name="daily_retention",
+        job=job,
+        cron_schedule=cutoffs.cron(LATEST),
+        execution_timezone=cutoffs.zone.key,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Drop the clones whose time is over.",
+    )
 
 
 def reload_code_location(webserver: str, say: Callable[[str], None]) -> None:
@@ -142,6 +218,37 @@ def snapshot_sensors(job: "AssetJob", inventory: Inventory) -> list[dg.SensorDef
     return [sensor(status) for status in _FINISHED]
 
 
+def check_sensors(job: "AssetJob", inventory: Inventory) -> list[dg.SensorDefinition]:
+    """Return the sensors that have the newest night of every schema checked that a run was to fold, whatever it failed at.
+
+    At once, while a warehouse that sleeps when it has nothing to do is still awake.
+    """
+    clones = {
+        dg.AssetKey(history_key(schema, table.name)): dg.AssetKey(clone_key(schema)) for schema, table in inventory.tables()
+    }
+
+    def sensor(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
+        @dg.run_status_sensor(
+            name=f"check_after_{status.value.lower()}",
+            run_status=status,
+            request_job=job,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=15,
+            description=f"Check the schemas of every fold that ended in {status.value}.",
+        )
+        def check_after(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+            run = context.dagster_run
+            every = clones if run.job_name == SNAPSHOTS_JOB else ()
+            folded = {clones[key] for key in run.asset_selection or every if key in clones}
+            if not folded:
+                return dg.SkipReason(f"run {run.run_id} was to fold nothing")
+            return dg.RunRequest(run_key=run.run_id, job_name=CHECKS_JOB, asset_check_keys=_checks_of(folded))
+
+        return check_after
+
+    return [sensor(status) for status in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)]
+
+
 def alert_sensors(settings: Settings, now: Callable[[], dt.datetime]) -> list[dg.SensorDefinition]:
     """Return the sensor that tells the channels of ``HISTORY_ALERT_URLS`` of every failed run; none where there are none."""
     if not settings.alert_urls:
@@ -186,6 +293,8 @@ def fold_requests(
                 run_key=f"{run_id}:{first}:{last}",
                 job_name=SNAPSHOTS_JOB,
                 asset_selection=sorted(selected),
+                # None would mean all: planned, never run, and shown as skipped.
+                asset_check_keys=[],
                 partition_key=first if first == last else None,
                 tags=None if first == last else range_tags(first, last),
             )

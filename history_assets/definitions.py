@@ -10,8 +10,17 @@ from collections.abc import Callable
 import dagster as dg
 
 from history_assets import dbt_files
-from history_assets.automation import alert_sensors, asset_jobs, nightly_schedule, refresh_job, snapshot_sensors
-from history_assets.checks import exactness_checks
+from history_assets.automation import (
+    alert_sensors,
+    asset_jobs,
+    check_sensors,
+    nightly_schedule,
+    refresh_job,
+    retention_job,
+    retention_schedule,
+    snapshot_sensors,
+)
+from history_assets.checks import exactness_checks, schema_checks
 from history_assets.clones import clone_assets, fivetran_specs
 from history_assets.settings import Settings
 from history_assets.snapshots import history_assets
@@ -32,17 +41,18 @@ def build_definitions(
     refreshing, alerting = refresh_job(settings, warehouse), alert_sensors(settings, now)
     if project is None or not (inventory := project.inventory).tables():
         return dg.Definitions(jobs=[refreshing], sensors=alerting)
-    night = asset_jobs(inventory)
+    night, cutoffs = asset_jobs(inventory), settings.cutoffs()
+    retaining = [retention_job(warehouse, now)] if settings.clone_retention_days else []
     return dg.Definitions(
         assets=[
             *fivetran_specs(inventory),
             clone_assets(inventory, warehouse, now),
             history_assets(project, warehouse, now),
         ],
-        asset_checks=[exactness_checks(inventory, warehouse)],
-        jobs=[refreshing, night.clones, night.snapshots],
-        schedules=[nightly_schedule(night.clones, settings.cutoffs())],
-        sensors=[*snapshot_sensors(night.snapshots, inventory), *alerting],
+        asset_checks=[exactness_checks(inventory, warehouse), schema_checks(inventory, warehouse)],
+        jobs=[refreshing, night.clones, night.snapshots, night.checks, *retaining],
+        schedules=[nightly_schedule(night.clones, cutoffs), *(retention_schedule(job, cutoffs) for job in retaining)],
+        sensors=[*snapshot_sensors(night.snapshots, inventory), *check_sensors(night.checks, inventory), *alerting],
     )
 
 

@@ -120,6 +120,14 @@ class DuckDBWarehouse(Warehouse):
                 found[path.parent.name].append(dt.date.fromisoformat(path.name.removesuffix(_SUFFIX)))
         return dict(found)
 
+    def drop_clone(self, clone: Clone) -> None:
+        path = Path(clone.location)
+        found = self.find_clone(clone.schema, clone.date)
+        if found and found.clone_id == clone.clone_id:
+            # Whoever has the file attached reads it to the end.
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+
     def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:  # noqa: ARG002 - a file costs the same
         return [event for log in _LOGS if (self.raw / f"{log}{_SUFFIX}").is_file() for event in self._events(log)]
 
