@@ -177,8 +177,13 @@ class DuckDBWarehouse(Warehouse):
 
     def differences(self, clone: Clone, applied: Sequence[Applied]) -> list[Difference]:
         with self._open(self.history, read_only=True) as connection:
-            connection.execute(f"attach {quote_literal(clone.location)} as clone (read_only)")
-            return [duckdb_history.difference(connection, each) for each in applied]
+            # A process has each file open once, whatever its threads attach to it.
+            name = f"clone_{uuid.uuid4().hex}"
+            connection.execute(f"attach {quote_literal(clone.location)} as {quote(name)} (read_only)")
+            try:
+                return [duckdb_history.difference(connection, each, name) for each in applied]
+            finally:
+                connection.execute(f"detach {quote(name)}")
 
     def _check_names(self, names: Sequence[str]) -> None:
         folded = collections.Counter(name.lower() for name in names)

@@ -51,7 +51,8 @@ HELD_BACK = (
 )
 LATE_HELD_BACK = (
     f"crm.note as of {LATE} is held back: found no table crm.note in the clone of {LATE}, expected it, since the night "
-    f"before had 2 rows; it was dropped, or its grant was revoked: correct it at the source, or run {LATE} again allowing absent"
+    f"before had 2 rows; it was dropped, or its grant was revoked: correct it at the source, or run {LATE} again allowing "
+    "absent"
 )
 DIFFERS = "crm.account as of 2026-09-02: 1 rows only in history, 1 only in the clone, such as (1, 'damaged'); (1, 'only')"
 NOT_FOLDED = "; ".join(f"crm.{table} as of 2026-09-15 is not folded: run the date again" for table in ("account", "note"))
