@@ -16,6 +16,7 @@ import pytest
 from history_assets.errors import CloneError, UsageError, WarehouseError
 from history_assets.inventory import Column, KeySource, Schema, Table
 from history_assets.settings import Settings
+from history_assets.warehouse import duckdb_files
 from history_assets.warehouse.base import Clone
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.duckdb_files import read_tables
@@ -181,6 +182,17 @@ def test_whoever_reads_a_clone_reads_it_to_the_end_though_it_is_dropped(crm: Lan
 
         assert warehouse.find_clone("crm", DATE) is None
         assert reader.communicate("\n", timeout=60)[0] == "[(2,)]\n"
+
+
+def test_clones_are_compared_with_their_histories_by_several_at_once(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    """A process has a file open once, so that what one attaches is there for all."""
+    first, second = (warehouse.clone("crm", DATE + dt.timedelta(days=day), no_log) for day in (0, 1))
+    duckdb.connect(str(warehouse.history)).close()
+
+    with duckdb_files.connect(warehouse.history, read_only=True, timeout=1) as other:
+        other.execute(f"attach '{first.location}' as clone (read_only)")
+        assert warehouse.differences(second, []) == []
+        assert warehouse.differences(second, []) == []
 
 
 def test_a_failed_second_clone_leaves_the_first(crm: Landing, warehouse: DuckDBWarehouse) -> None:
