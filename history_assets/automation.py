@@ -1,4 +1,4 @@
-"""What happens by itself: jobs, the nightly schedule, the sensors that fold what was cloned and tell of what failed.
+"""What happens by itself: the nightly schedule, the sensors that fold what was cloned, check it and tell of what failed.
 
 Belongs here: when runs are asked for, and for what. Does not belong here: what a run does (``clones``, ``snapshots``).
 """
@@ -11,7 +11,7 @@ import dagster as dg
 
 from history_assets.alerts import alert, events_of
 from history_assets.inventory import Inventory
-from history_assets.jobs import CLONES_JOB, SNAPSHOTS_JOB, AssetJob, range_tags
+from history_assets.jobs import CHECKS_JOB, CLONES_JOB, SNAPSHOTS_JOB, AssetJob, checks_of, range_tags
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
 from history_assets.run_requests import requests_for_newest
@@ -73,6 +73,37 @@ def snapshot_sensors(job: AssetJob, inventory: Inventory) -> list[dg.SensorDefin
     return [sensor(status) for status in _FINISHED]
 
 
+def check_sensors(job: AssetJob, inventory: Inventory) -> list[dg.SensorDefinition]:
+    """Return the sensors that have the newest night of every schema checked that a run was to fold, whatever it failed at.
+
+    At once, while a warehouse that sleeps when it has nothing to do is still awake.
+    """
+    clones = {
+        dg.AssetKey(history_key(schema, table.name)): dg.AssetKey(clone_key(schema)) for schema, table in inventory.tables()
+    }
+
+    def sensor(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
+        @dg.run_status_sensor(
+            name=f"check_after_{status.value.lower()}",
+            run_status=status,
+            request_job=job,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=15,
+            description=f"Check the schemas of every fold that ended in {status.value}.",
+        )
+        def check_after(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+            run = context.dagster_run
+            every = clones if run.job_name == SNAPSHOTS_JOB else ()
+            folded = {clones[key] for key in run.asset_selection or every if key in clones}
+            if not folded:
+                return dg.SkipReason(f"run {run.run_id} was to fold nothing")
+            return dg.RunRequest(run_key=run.run_id, job_name=CHECKS_JOB, asset_check_keys=checks_of(folded))
+
+        return check_after
+
+    return [sensor(status) for status in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)]
+
+
 def alert_sensors(settings: Settings, now: Callable[[], dt.datetime]) -> list[dg.SensorDefinition]:
     """Return the sensor that tells the channels of ``HISTORY_ALERT_URLS`` of every failed run; none where there are none."""
     if not settings.alert_urls:
@@ -117,6 +148,8 @@ def fold_requests(
                 run_key=f"{run_id}:{first}:{last}",
                 job_name=SNAPSHOTS_JOB,
                 asset_selection=sorted(selected),
+                # None would mean all: planned, never run, and shown as skipped.
+                asset_check_keys=[],
                 partition_key=first if first == last else None,
                 tags=None if first == last else range_tags(first, last),
             )

@@ -1,20 +1,32 @@
-"""Asset checks: every history proves itself against its kept clones, and against its own ledger.
+"""Asset checks: every history proves itself against its kept clones and its own ledger, every schema its newest night.
 
-Belongs here: how Dagster is told. Does not belong here: what is checked (``verification``).
+Belongs here: how Dagster is told. Does not belong here: what is checked (``verification``, ``coverage``).
 """
 
 import collections
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 
+from history_assets.coverage import large_drops, lost_nights
 from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory
-from history_assets.naming import history_key
-from history_assets.verification import verify
-from history_assets.warehouse.base import Warehouse
+from history_assets.naming import clone_key, history_key
+from history_assets.verification import unfolded, verify, verify_clone
+from history_assets.warehouse.base import Applied, Warehouse
 
 CHECK = "exact"
+NEWEST_EXACT = "newest_exact"
+NO_LOST_NIGHT = "no_lost_night"
+NO_LARGE_DROP = "no_large_drop"
+SCHEMA_CHECKS = {
+    NEWEST_EXACT: "The histories as of the newest clone are that clone, every table of it.",
+    NO_LOST_NIGHT: "Every recent date has a clone, or is in the histories.",
+    NO_LARGE_DROP: "No table has lost a large share of its rows since the night before.",
+}
+"""The checks of a schema's clones, with what each says."""
 
 
 def exactness_checks(inventory: Inventory, warehouse: Warehouse) -> dg.AssetChecksDefinition:
@@ -50,3 +62,76 @@ def exactness_checks(inventory: Inventory, warehouse: Warehouse) -> dg.AssetChec
             )
 
     return exactness
+
+
+def schema_checks(inventory: Inventory, warehouse: Warehouse) -> dg.AssetChecksDefinition:
+    """Return the checks of every schema's clones; of all nights only the newest is compared row by row."""
+    schemas = {dg.AssetKey(clone_key(schema.name)): schema.name for schema in inventory.schemas}
+
+    @dg.multi_asset_check(
+        name="nights",
+        specs=[
+            dg.AssetCheckSpec(name, asset=key, description=description)
+            for key in schemas
+            for name, description in SCHEMA_CHECKS.items()
+        ],
+        can_subset=True,
+    )
+    def nights(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        if context.run.asset_selection:
+            # Dagster adds its checks to a run of an asset; but what this run clones is folded after it, by another.
+            context.log.info("left to a run after the clones are folded")
+            return
+        selected = sorted(context.selected_asset_check_keys)
+        wanted = sorted({schemas[key.asset_key] for key in selected})
+        exactly = {schemas[key.asset_key] for key in selected if key.name == NEWEST_EXACT}
+        try:
+            clones = warehouse.clone_dates()
+            ledger = collections.defaultdict[str, list[Applied]](list)
+            for row in warehouse.ledger(wanted):
+                ledger[row.schema].append(row)
+            with ThreadPoolExecutor(warehouse.settings.threads) as pool:
+                compared = pool.map(
+                    lambda schema: _newest(warehouse, schema, clones.get(schema, ()), ledger[schema]), sorted(exactly)
+                )
+                newest = dict(zip(sorted(exactly), compared, strict=True))
+        except HistoryError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        for key in selected:
+            schema = schemas[key.asset_key]
+            if key.name == NEWEST_EXACT:
+                problems, fine = newest[schema]
+            elif key.name == NO_LOST_NIGHT:
+                problems, fine = _lost(clones.get(schema, ()), ledger[schema]), "every recent date has a clone or is folded"
+            else:
+                share, rows = warehouse.settings.shrunken_share, warehouse.settings.shrunken_rows
+                problems, fine = large_drops(ledger[schema], share, rows), "no table has shrunk much"
+            yield dg.AssetCheckResult(
+                passed=not problems,
+                asset_key=key.asset_key,
+                check_name=key.name,
+                description="; ".join(problems) or fine,
+                severity=dg.AssetCheckSeverity.WARN if key.name == NO_LARGE_DROP else dg.AssetCheckSeverity.ERROR,
+            )
+
+    return nights
+
+
+def _newest(warehouse: Warehouse, schema: str, clones: Collection[dt.date], ledger: Sequence[Applied]) -> tuple[list[str], str]:
+    """Return what is wrong with the histories as of a schema's newest clone, and what to say where nothing is."""
+    clone = warehouse.find_clone(schema, max(clones)) if clones else None
+    if clone is None:
+        return [f"found no clone of {schema}: run a night first"], ""
+    rows = [row for row in ledger if row.date == clone.date]
+    findings = [*unfolded(warehouse, clone, rows), *verify_clone(warehouse, clone, rows)]
+    # Of a clone that was made again, both say so.
+    problems = {finding.table: finding.problem for finding in reversed(findings) if finding.problem}
+    return [problems[table] for table in sorted(problems)], f"{len(findings)} tables of {clone.date} are exact"
+
+
+def _lost(clones: Collection[dt.date], ledger: Sequence[Applied]) -> list[str]:
+    lost: Mapping[dt.date, Sequence[str]] = lost_nights(clones, ledger)
+    if not lost:
+        return []
+    dates = ", ".join(f"{date} ({', '.join(tables)})" if tables else str(date) for date, tables in lost.items())
+    return [f"found neither clone nor history of {dates}, expected one of every date: run them where raw still reaches back"]

@@ -224,6 +224,33 @@ def status(days: Annotated[int, typer.Option(min=1, max=60, help="How many dates
 
 
 @app.command()
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+) -> None:
+    """Drop clones older than HISTORY_CLONE_RETENTION_DAYS that the histories hold exactly; history is never dropped.
+
+    Example: history-assets retention --dry-run
+    """
+    import datetime as dt
+
+    from history_assets.nights import open_instance
+    from history_assets.retention import forget_dates, retain
+
+    settings, warehouse = _open()
+    today = settings.cutoffs().latest(dt.datetime.now(dt.UTC))
+    wrong = False
+    for verdict in retain(warehouse, today, dry_run=dry_run):
+        wrong = wrong or verdict.wrong
+        shown = (err, "red") if verdict.wrong else (out, None)
+        shown[0].print(verdict.said(dry_run=dry_run), markup=False, style=shown[1])
+    if not dry_run:
+        with open_instance(settings) as instance:
+            forget_dates(warehouse, instance, today)
+    if wrong:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def doctor(
     print_setup: Annotated[bool, typer.Option("--print-setup", help="Print a script that sets up Snowflake.")] = False,
 ) -> None:

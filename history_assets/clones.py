@@ -16,7 +16,7 @@ from history_assets.failures import Problem, failure, kind_of
 from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
 from history_assets.naming import clone_key, encode, fivetran_key
-from history_assets.partitions import CLONE_DATES, dates_of
+from history_assets.partitions import CLONE_DATES, dates_of, freshness
 from history_assets.warehouse.base import Clone, Warehouse
 
 
@@ -124,5 +124,6 @@ def _spec(schema: Schema, warehouse: Warehouse) -> dg.AssetSpec:
             f"The schema `{schema.name}` as it was at the cutoff of each date: a zero-copy clone of its "
             f"{len(schema.tables)} tables, frozen."
         ),
+        freshness_policy=freshness(warehouse.settings.cutoffs()),
         skippable=True,
     )

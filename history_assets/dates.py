@@ -76,6 +76,6 @@ class Cutoff:
                 f"the newest date that can be cloned is {self.latest(now)}"
             )
 
-    def cron(self) -> str:
-        """Return the cron expression that fires at every cutoff, to be read in ``zone``."""
-        return f"{self.time.minute} {self.time.hour} * * *"
+    def cron(self, hours: int = 0) -> str:
+        """Return the cron expression that fires at every cutoff, or some hours after it, to be read in ``zone``."""
+        return f"{self.time.minute} {(self.time.hour + hours) % 24} * * *"

@@ -10,12 +10,13 @@ from collections.abc import Callable
 import dagster as dg
 
 from history_assets import dbt_files
-from history_assets.automation import alert_sensors, nightly_schedule, snapshot_sensors
-from history_assets.checks import exactness_checks
+from history_assets.automation import alert_sensors, check_sensors, nightly_schedule, snapshot_sensors
+from history_assets.checks import exactness_checks, schema_checks
 from history_assets.clones import clone_assets, fivetran_specs
 from history_assets.healing import healing_sensor
 from history_assets.jobs import asset_jobs
 from history_assets.refreshing import drift_sensor, refresh_job
+from history_assets.retaining import retention_job, retention_schedule
 from history_assets.settings import Settings
 from history_assets.snapshots import history_assets
 from history_assets.syncing import sync_sensor
@@ -38,18 +39,23 @@ def build_definitions(
     always = [drift_sensor(settings, warehouse, now), *alert_sensors(settings, now)]
     if project is None or not (inventory := project.inventory).tables():
         return dg.Definitions(jobs=[refreshing], sensors=always)
-    night = asset_jobs(inventory)
+    night, cutoffs = asset_jobs(inventory), settings.cutoffs()
+    retaining = [retention_job(warehouse, now)] if settings.clone_retention_days else []
     return dg.Definitions(
         assets=[
             *fivetran_specs(inventory),
             clone_assets(inventory, warehouse, now),
             history_assets(project, warehouse, now),
         ],
-        asset_checks=[exactness_checks(inventory, warehouse)],
-        jobs=[refreshing, night.clones, night.snapshots],
-        schedules=[nightly_schedule(inventory, warehouse, now)],
+        asset_checks=[exactness_checks(inventory, warehouse), schema_checks(inventory, warehouse)],
+        jobs=[refreshing, night.clones, night.snapshots, night.checks, *retaining],
+        schedules=[
+            nightly_schedule(inventory, warehouse, now),
+            *(retention_schedule(job, cutoffs) for job in retaining),
+        ],
         sensors=[
             *snapshot_sensors(night.snapshots, inventory),
+            *check_sensors(night.checks, inventory),
             *sync_sensor(inventory, warehouse, now),
             healing_sensor([night.clones, night.snapshots], inventory, warehouse, now),
             *watch_sensor(inventory, warehouse, now),

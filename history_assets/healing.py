@@ -69,12 +69,14 @@ def missing_clones(
     settings = warehouse.settings
     cutoffs, cloned, reach = settings.cutoffs(), warehouse.clone_dates(), warehouse.reach(now)
     there = set(warehouse.landing_schemas())
+    # What retention has dropped is not to come back.
+    days = min(settings.healing_days, settings.clone_retention_days or settings.healing_days)
     known = {date for dates in cloned.values() for date in dates} | set(_dates(stored))
     wanted = collections.defaultdict[dt.date, list[str]](list)
     for schema in inventory.schemas:
         if schema.name not in there:
             continue
-        for date in window(cutoffs, now, settings.healing_days, known, reach.get(schema.name)):
+        for date in window(cutoffs, now, days, known, reach.get(schema.name)):
             if date not in cloned.get(schema.name, ()) and now >= cutoffs.at(date) + GRACE:
                 wanted[date].append(schema.name)
     return wanted

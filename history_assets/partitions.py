@@ -1,6 +1,7 @@
-"""The partitions that clones and histories share: one dynamic key per clone date.
+"""The partitions that clones and histories share: one dynamic key per clone date, and a new one expected every day.
 
-Belongs here: the definition, and reading dates out of a run. Does not belong here: deciding which dates there should be.
+Belongs here: the definition, by when a date is expected, and reading dates out of a run. Does not belong here: deciding which
+dates there should be.
 """
 
 import datetime as dt
@@ -15,6 +16,15 @@ PARTITIONS = "clone_date"
 """The name under which Dagster keeps the keys."""
 
 CLONE_DATES = dg.DynamicPartitionsDefinition(name=PARTITIONS)
+
+LATEST = 6
+"""Hours after the cutoff within which a date is cloned and folded on a usual night."""
+
+
+def freshness(cutoffs: Cutoff) -> dg.FreshnessPolicy:
+    """Return the policy by which an asset is stale that got no partition since the last cutoff, some hours after it."""
+    # An hour before counts as well: there is a day a year on which the clocks make it one more from the cutoff to the deadline.
+    return dg.FreshnessPolicy.cron(cutoffs.cron(LATEST), dt.timedelta(hours=LATEST + 1), cutoffs.zone.key)
 
 
 def dates_of(context: dg.AssetExecutionContext, cutoffs: Cutoff, now: dt.datetime) -> list[dt.date]:

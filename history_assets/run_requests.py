@@ -74,5 +74,10 @@ def _requests(
             attempt = [(key.to_user_string(), len(failures.get(key, ()))) for key in sorted(asked)]
             digest = hashlib.sha256(repr(attempt).encode()).hexdigest()[:16]
             yield dg.RunRequest(
-                run_key=f"{job}:{date}:{digest}", job_name=job, partition_key=str(date), asset_selection=sorted(asked)
+                run_key=f"{job}:{date}:{digest}",
+                job_name=job,
+                partition_key=str(date),
+                asset_selection=sorted(asked),
+                # None would mean all: planned, never run, and shown as skipped.
+                asset_check_keys=[],
             )

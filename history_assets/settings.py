@@ -32,11 +32,6 @@ CREDENTIALS = ("snowflake", "fivetran")
 SECRET = ("alert_urls",)
 """Fields whose values no error repeats."""
 
-NOT_YET = {
-    "HISTORY_CLONE_RETENTION_DAYS": "clones are kept until somebody deletes them",
-}
-"""Settings of the design that are not built yet: refused with the reason, rather than accepted and ignored."""
-
 OF_ONE_ENGINE = {
     "lock_timeout": "duckdb",
     "raw_database": "snowflake",
@@ -74,6 +69,12 @@ class Settings(BaseSettings):
     )
     shrunken_share: float = Field(0.5, ge=0, le=1, description="Share of rows gone since the night before that is held back.")
     shrunken_rows: int = Field(100, ge=1, description="Rows that a table must have had for HISTORY_SHRUNKEN_SHARE to count.")
+    clone_retention_days: int | None = Field(
+        None, ge=1, description="Days after which a clone that is wholly in the histories is dropped; by default never."
+    )
+    clone_retention_months: int = Field(
+        0, ge=0, description="Months for which a schema's first clone of each month is kept all the same; 0 keeps none."
+    )
     threads: int = Field(4, ge=1, le=64, description="Schemas cloned, and tables folded, at the same time.")
     healing_days: int = Field(
         30, ge=1, le=366, description="Dates back, the newest included, of which missed nights are made up for by themselves."
@@ -170,6 +171,11 @@ class Settings(BaseSettings):
                     for name in refused
                 )
             )
+        if settings.clone_retention_months and settings.clone_retention_days is None:
+            raise SettingsError(
+                "found HISTORY_CLONE_RETENTION_MONTHS without HISTORY_CLONE_RETENTION_DAYS, so that every clone is kept "
+                "anyway: set both, or neither"
+            )
         return settings
 
     def cutoffs(self) -> Cutoff:
@@ -186,8 +192,6 @@ def _matches(schema: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    if name in NOT_YET:
-        return f"found {name}, which this version cannot honour ({NOT_YET[name]}): unset it"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
     return f"found the unknown setting {name}: " + (
         f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"

@@ -20,7 +20,7 @@ from history_assets.failures import WHOLE_RUN, Kind, Problem, failure, kind_of
 from history_assets.gates import Gate
 from history_assets.inventory import KeySource, Schema, Table
 from history_assets.naming import encode, history_key, snapshot_name, table_name
-from history_assets.partitions import CLONE_DATES, dates_of
+from history_assets.partitions import CLONE_DATES, dates_of, freshness
 from history_assets.records import folded_event
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Applied, Clone, Status, Warehouse
@@ -39,11 +39,12 @@ TableRef = tuple[str, str]
 class HistoryTranslator(DagsterDbtTranslator):
     """Names and describes the asset of a snapshot; ``tables`` maps each snapshot's dbt name to its table."""
 
-    def __init__(self, tables: Mapping[str, TableRef], engine: str) -> None:
+    def __init__(self, tables: Mapping[str, TableRef], settings: Settings) -> None:
         # Every table of a schema comes from the one asset of its clones.
         super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True, enable_code_references=False))
         self.tables = tables
-        self.engine = engine
+        self.engine = settings.engine
+        self.freshness = freshness(settings.cutoffs())
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
         spec = super().get_asset_spec(manifest, unique_id, project)
@@ -56,6 +57,7 @@ class HistoryTranslator(DagsterDbtTranslator):
             group_name=encode(schema),
             kinds={"dbt", self.engine},
             description=node["description"],
+            freshness_policy=self.freshness,
         )
 
 
@@ -86,7 +88,7 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
         name="fold_histories",
         partitions_def=CLONE_DATES,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        dagster_dbt_translator=HistoryTranslator(named, settings.engine),
+        dagster_dbt_translator=HistoryTranslator(named, settings),
         pool="history",
     )
     def history(context: dg.AssetExecutionContext, config: FoldConfig) -> Iterator[Any]:

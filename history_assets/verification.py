@@ -43,11 +43,43 @@ def verify(warehouse: Warehouse, schemas: Collection[str] | None = None, date: d
             nights[row.date, row.schema].append(row)
     for (night, schema), rows in sorted(nights.items()):
         if clone := warehouse.find_clone(schema, night):  # else it is forgotten, and nothing is left to compare with
-            yield from _verify_clone(clone, rows, warehouse)
+            yield from verify_clone(warehouse, clone, rows)
     if date is None:
         for (schema, table), rows in sorted(tables.items()):
             said = "; ".join(warehouse.contradictions(rows))
             yield Finding(schema, table, None, f"{table_name(schema, table)}: {said}" if said else None)
+
+
+def verify_clone(warehouse: Warehouse, clone: Clone, rows: Sequence[Applied]) -> Iterator[Finding]:
+    """Compare histories with a clone, given what the ledger says of its date; tables that are not applied are passed over."""
+    applied = [row for row in rows if row.status is Status.APPLIED]
+    folded = [row for row in applied if row.clone_id == clone.clone_id]
+    differences: Mapping[Applied, Difference] = dict(zip(folded, warehouse.differences(clone, folded), strict=True))
+    for row in applied:
+        name = f"{table_name(row.schema, row.table)} as of {row.date}"
+        yield Finding(row.schema, row.table, row.date, _problem(name, row, differences.get(row)))
+
+
+def unfolded(warehouse: Warehouse, clone: Clone, rows: Sequence[Applied]) -> list[Finding]:
+    """Return the tables of a clone that are not folded from it, each with why, given what the ledger says of its date."""
+    by_table = collections.defaultdict[str, list[Applied]](list)
+    for row in rows:
+        by_table[row.table].append(row)
+    held = {table.name for table in warehouse.read_clone(clone).tables}
+    found = []
+    for table in sorted(held | by_table.keys()):
+        said = {row.status: row for row in by_table[table]}
+        applied, name = said.get(Status.APPLIED), f"{table_name(clone.schema, table)} as of {clone.date}"
+        if applied and applied.clone_id == clone.clone_id:
+            continue
+        if quarantined := said.get(Status.QUARANTINED):
+            reason = f"{name} is held back: {quarantined.problem}"
+        elif applied:
+            reason = f"{name} was folded from a clone that was replaced since: run the date again"
+        else:
+            reason = f"{name} is not folded: run the date again"
+        found.append(Finding(clone.schema, table, clone.date, reason))
+    return found
 
 
 def repair(warehouse: Warehouse, findings: Collection[Finding], say: Callable[[str], Any]) -> list[str]:
@@ -71,14 +103,6 @@ def repair(warehouse: Warehouse, findings: Collection[Finding], say: Callable[[s
         for date, result in results.items()
         for said in (*result.failed.values(), *([result.error] if result.error else []))
     ]
-
-
-def _verify_clone(clone: Clone, rows: Sequence[Applied], warehouse: Warehouse) -> Iterator[Finding]:
-    folded = [row for row in rows if row.clone_id == clone.clone_id]
-    differences: Mapping[Applied, Difference] = dict(zip(folded, warehouse.differences(clone, folded), strict=True))
-    for row in rows:
-        name = f"{table_name(row.schema, row.table)} as of {row.date}"
-        yield Finding(row.schema, row.table, row.date, _problem(name, row, differences.get(row)))
 
 
 def _problem(name: str, row: Applied, found: Difference | None) -> str | None:

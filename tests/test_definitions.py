@@ -1,9 +1,12 @@
 """What Dagster loads, from nothing and from a refreshed home; and which module may import which."""
 
 import ast
+import collections
+import datetime as dt
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -24,8 +27,9 @@ ORDER = [
     "warehouse.snowflake_history", "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake",
     "warehouse", "fivetran", "fivetran.syncs", "fivetran.quiet", "fivetran.log", "fivetran.api", "fivetran.sources",
     "fivetran.completions", "fivetran.silence", "dbt_files", "dbt_run", "drift", "sighting", "refresh", "reloading",
-    "partitions", "failures", "records", "missing", "clones", "snapshots", "verification", "checks", "jobs",
-    "run_requests", "syncing", "healing", "alerts", "watching", "refreshing", "automation", "history", "status", "doctor",
+    "partitions", "failures", "records", "missing", "clones", "snapshots", "verification", "retention",
+    "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "alerts", "watching", "refreshing", "retaining",
+    "automation", "history", "status", "doctor",
     "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli",
 ]
 # fmt: on
@@ -141,12 +145,56 @@ def test_a_refreshed_home_has_every_asset(landing: Landing, settings: Settings) 
     assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"crm", "my_x20_shop"}
     assert all(graph.get(key).description for key in graph.get_all_asset_keys())
     assert sorted(job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")) == [
+        "checks",
         "clones",
         "refresh",
         "snapshots",
     ]
-    assert sorted(check.asset_key.to_user_string() for check in graph.asset_check_keys) == [
-        "history/crm/account",
-        "history/my_x20_shop/Order_x20_Item",
-        "history/my_x20_shop/t",
-    ]
+    checks = collections.defaultdict[str, list[str]](list)
+    for check in sorted(graph.asset_check_keys):
+        checks[check.asset_key.to_user_string()].append(check.name)
+    assert checks == {
+        "clones/crm": ["newest_exact", "no_large_drop", "no_lost_night"],
+        "clones/my_x20_shop": ["newest_exact", "no_large_drop", "no_lost_night"],
+        "history/crm/account": ["exact"],
+        "history/my_x20_shop/Order_x20_Item": ["exact"],
+        "history/my_x20_shop/t": ["exact"],
+    }
+
+
+def test_clones_and_histories_are_stale_hours_after_a_cutoff_that_left_nothing(
+    landing: Landing, make_settings: Callable[..., Settings]
+) -> None:
+    landing.execute("crm", "2026-11-19T22:00", "create table account (id int, _fivetran_synced timestamptz)")
+    settings = make_settings(timezone="Europe/Zurich", cutoff=dt.time(22, 30))
+    refresh(settings, DuckDBWarehouse(settings))
+
+    graph = build_definitions(settings).resolve_asset_graph()
+
+    daily = dg.FreshnessPolicy.cron("30 4 * * *", dt.timedelta(hours=7), "Europe/Zurich")
+    assert {key.to_user_string(): graph.get(key).freshness_policy for key in graph.get_all_asset_keys()} == {
+        "fivetran/crm": None,
+        "clones/crm": daily,
+        "history/crm/account": daily,
+    }
+
+
+def test_clones_are_dropped_by_a_schedule_only_where_they_are_not_kept_for_ever(
+    landing: Landing, make_settings: Callable[..., Settings]
+) -> None:
+    landing.execute("crm", "2026-11-19T22:00", "create table account (id int, _fivetran_synced timestamptz)")
+    settings = make_settings(timezone="Europe/Zurich")
+    refresh(settings, DuckDBWarehouse(settings))
+
+    kept = build_definitions(settings)
+    dropped = build_definitions(make_settings(timezone="Europe/Zurich", clone_retention_days=30))
+
+    assert [schedule.name for schedule in kept.schedules or ()] == ["nightly"]
+    assert "retention" not in {job.name for job in kept.resolve_all_job_defs()}
+    schedule = dropped.resolve_schedule_def("daily_retention")
+    assert (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone, schedule.default_status) == (
+        "retention",
+        "0 6 * * *",
+        "Europe/Zurich",
+        dg.DefaultScheduleStatus.RUNNING,
+    )

@@ -181,6 +181,10 @@ class Warehouse(abc.ABC):
         """Return the dates of every schema's clones, ascending."""
 
     @abc.abstractmethod
+    def drop_clone(self, clone: Clone) -> None:
+        """Drop a clone; one that is gone already, or was made again meanwhile, is left alone."""
+
+    @abc.abstractmethod
     def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:
         """Return what the Fivetran Platform Connector logged, oldest first; nothing where it does not load into this raw.
 

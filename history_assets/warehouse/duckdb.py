@@ -125,6 +125,14 @@ class DuckDBWarehouse(Warehouse):
                 found[path.parent.name].append(dt.date.fromisoformat(path.name.removesuffix(_SUFFIX)))
         return dict(found)
 
+    def drop_clone(self, clone: Clone) -> None:
+        path = Path(clone.location)
+        found = self.find_clone(clone.schema, clone.date)
+        if found and found.clone_id == clone.clone_id:
+            # Whoever has the file attached reads it to the end.
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+
     def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:  # noqa: ARG002 - a file costs the same
         return [event for log in _LOGS if (self.raw / f"{log}{_SUFFIX}").is_file() for event in self._events(log)]
 
@@ -174,8 +182,13 @@ class DuckDBWarehouse(Warehouse):
 
     def differences(self, clone: Clone, applied: Sequence[Applied]) -> list[Difference]:
         with self._open(self.history, read_only=True) as connection:
-            connection.execute(f"attach {quote_literal(clone.location)} as clone (read_only)")
-            return [duckdb_history.difference(connection, each) for each in applied]
+            # A process has each file open once, whatever its threads attach to it.
+            name = f"clone_{uuid.uuid4().hex}"
+            connection.execute(f"attach {quote_literal(clone.location)} as {quote(name)} (read_only)")
+            try:
+                return [duckdb_history.difference(connection, each, name) for each in applied]
+            finally:
+                connection.execute(f"detach {quote(name)}")
 
     def _check_names(self, names: Sequence[str]) -> None:
         folded = collections.Counter(name.lower() for name in names)

@@ -33,9 +33,10 @@ def as_of(connection: duckdb.DuckDBPyConnection, applied: Applied, *, deleted: b
     return _run(connection, statement).to_arrow_table()
 
 
-def difference(connection: duckdb.DuckDBPyConnection, applied: Applied) -> Difference:
-    """Compare the history as of an applied date with its clone, attached as ``clone``: rows as a multiset."""
-    clone = f"clone.main.{quote(applied.table)}" if has_table(connection, "main", applied.table, "clone") else None
+def difference(connection: duckdb.DuckDBPyConnection, applied: Applied, clone_name: str) -> Difference:
+    """Compare the history as of an applied date with its clone, attached under a plain name: rows as a multiset."""
+    held = has_table(connection, "main", applied.table, clone_name)
+    clone = f"{quote(clone_name)}.main.{quote(applied.table)}" if held else None
     counting, showing = history_sql.differences(DIALECT, _history(connection, applied), clone, applied)
     counts = _run(connection, counting).fetchall()[0]
     if not any(counts):

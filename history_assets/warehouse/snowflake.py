@@ -110,6 +110,12 @@ class SnowflakeWarehouse(Warehouse):
                 found[clone.schema].append(clone.date)
         return {schema: sorted(dates) for schema, dates in sorted(found.items())}
 
+    def drop_clone(self, clone: Clone) -> None:
+        found = self.find_clone(clone.schema, clone.date)
+        if found and found.clone_id == clone.clone_id:
+            drop = snowflake_sql.drop_schema(self.settings.clone_database, clone.location)
+            self.sessions.rows(drop, tag("retention", clone.schema, clone.date))
+
     def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:
         since = since or dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
         logs = [name for name in self.landing_schemas() if name.lower() in _LOGS]

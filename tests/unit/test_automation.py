@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_assets.automation import fold_requests, nightly_schedule, snapshot_sensors
+from history_assets.automation import check_sensors, fold_requests, nightly_schedule, snapshot_sensors
 from history_assets.healing import healing_sensor
 from history_assets.inventory import Inventory, KeySource, Schema, Table
 from history_assets.jobs import asset_jobs
@@ -50,6 +50,7 @@ def test_a_clone_is_folded_on_its_date_by_its_tables_alone() -> None:
             job_name="snapshots",
             partition_key="2026-11-21",
             asset_selection=[dg.AssetKey(["history", "crm", "account"]), dg.AssetKey(["history", "crm", "note"])],
+            asset_check_keys=[],
         )
     ]
 
@@ -66,6 +67,7 @@ def test_clones_of_several_schemas_share_the_run_of_their_date() -> None:
                 dg.AssetKey(["history", "billing", "invoice"]),
                 dg.AssetKey(["history", "web_x20_shop", "line_x2d_item"]),
             ],
+            asset_check_keys=[],
         )
     ]
 
@@ -83,12 +85,14 @@ def test_dates_stored_side_by_side_share_a_run_and_others_do_not() -> None:
                 "dagster/asset_partition_range_end": "2026-11-20",
             },
             asset_selection=histories("billing"),
+            asset_check_keys=[],
         ),
         dg.RunRequest(
             run_key="run:2026-11-21:2026-11-21",
             job_name="snapshots",
             partition_key="2026-11-21",
             asset_selection=histories("billing"),
+            asset_check_keys=[],
         ),
     ]
 
@@ -102,12 +106,14 @@ def test_dates_on_which_other_schemas_were_cloned_do_not_share_a_run() -> None:
             job_name="snapshots",
             partition_key="2026-11-20",
             asset_selection=histories("billing"),
+            asset_check_keys=[],
         ),
         dg.RunRequest(
             run_key="run:2026-11-21:2026-11-21",
             job_name="snapshots",
             partition_key="2026-11-21",
             asset_selection=[*histories("billing"), *histories("web shop")],
+            asset_check_keys=[],
         ),
     ]
 
@@ -119,7 +125,11 @@ def test_what_the_run_folded_itself_is_left_out() -> None:
 
     assert requests(made, ["2026-11-20", "2026-11-21"]) == [
         dg.RunRequest(
-            run_key="run:2026-11-21:2026-11-21", job_name="snapshots", partition_key="2026-11-21", asset_selection=[note]
+            run_key="run:2026-11-21:2026-11-21",
+            job_name="snapshots",
+            partition_key="2026-11-21",
+            asset_selection=[note],
+            asset_check_keys=[],
         )
     ]
 
@@ -212,6 +222,7 @@ def test_whatever_a_run_cloned_is_folded_however_it_ended(instance: dg.DagsterIn
                 "dagster/asset_partition_range_end": "2026-11-20",
             },
             asset_selection=sorted(histories("crm")),
+            asset_check_keys=[],
         )
     ]
 
@@ -237,8 +248,59 @@ def test_the_jobs_of_a_night_are_all_clones_and_all_histories() -> None:
     jobs = asset_jobs(INVENTORY)
 
     assert (jobs.clones.name, jobs.snapshots.name) == ("clones", "snapshots")
-    assert jobs.clones.selection == dg.AssetSelection.assets(*HISTORIES)
-    assert jobs.snapshots.selection == dg.AssetSelection.assets(*(table for tables in HISTORIES.values() for table in tables))
+    tables = [table for tables in HISTORIES.values() for table in tables]
+    assert jobs.clones.selection == dg.AssetSelection.assets(*HISTORIES).without_checks()
+    assert jobs.snapshots.selection == dg.AssetSelection.assets(*tables).without_checks()
+
+
+def checks(*schemas: str) -> list[dg.AssetCheckKey]:
+    names = ("newest_exact", "no_lost_night", "no_large_drop")
+    return [dg.AssetCheckKey(clones(schema), name) for schema in sorted(schemas) for name in names]
+
+
+def folds(
+    instance: dg.DagsterInstance, selected: frozenset[dg.AssetKey] | None, *, job: str, fails: bool
+) -> tuple[str, object]:
+    """Return the id of a run of a job that was to fold something, and what is asked for after it."""
+
+    @dg.op
+    def fold() -> None:
+        if fails:
+            raise dg.Failure("one is held back", allow_retries=False)
+
+    @dg.job(name=job)
+    def folding() -> None:
+        fold()
+
+    ended = folding.execute_in_process(instance=instance, raise_on_error=False)
+    run = ended.dagster_run.with_status(ended.dagster_run.status)._replace(asset_selection=selected)
+    (event,) = [event for event in ended.all_events if event.event_type in _ENDED]
+    sensors = {sensor.name: sensor for sensor in check_sensors(asset_jobs(INVENTORY).checks, INVENTORY)}
+    name = f"check_after_{'failure' if fails else 'success'}"
+    return run.run_id, sensors[name](dg.build_run_status_sensor_context(name, event, instance, run))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_schemas_of_a_fold_are_checked_however_it_ended(instance: dg.DagsterInstance, fails: bool) -> None:
+    selected = frozenset([histories("crm")[0], histories("web shop")[0], clones("billing")])
+    run, asked = folds(instance, selected, job="__ASSET_JOB", fails=fails)
+
+    assert asked == dg.RunRequest(run_key=run, job_name="checks", asset_check_keys=checks("crm", "web shop"))
+
+
+def test_a_run_of_the_whole_job_folds_every_schema(instance: dg.DagsterInstance) -> None:
+    run, asked = folds(instance, None, job="snapshots", fails=False)
+
+    assert asked == dg.RunRequest(run_key=run, job_name="checks", asset_check_keys=checks(*TABLES))
+
+
+@pytest.mark.parametrize("selected", [None, frozenset([clones("crm")])])
+def test_a_run_that_was_to_fold_nothing_is_not_checked(
+    instance: dg.DagsterInstance, selected: frozenset[dg.AssetKey] | None
+) -> None:
+    run, asked = folds(instance, selected, job="clones", fails=False)
+
+    assert asked == dg.SkipReason(f"run {run} was to fold nothing")
 
 
 @pytest.fixture
@@ -354,6 +416,7 @@ def test_the_schedule_and_the_sensors_run_from_the_start(make_warehouse: MakeWar
     schedule = nightly_schedule(INVENTORY, warehouse, now)
     sensors = [
         *snapshot_sensors(jobs.snapshots, INVENTORY),
+        *check_sensors(jobs.checks, INVENTORY),
         *sync_sensor(INVENTORY, warehouse, now),
         healing_sensor([jobs.clones, jobs.snapshots], INVENTORY, warehouse, now),
     ]
@@ -361,5 +424,14 @@ def test_the_schedule_and_the_sensors_run_from_the_start(make_warehouse: MakeWar
     assert (schedule.name, schedule.cron_schedule, schedule.execution_timezone) == ("nightly", "5 1 * * *", "Europe/Zurich")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     assert {sensor.name: sensor.default_status for sensor in sensors} == dict.fromkeys(
-        ("fold_after_success", "fold_after_failure", "fold_after_canceled", "syncs", "healing"), dg.DefaultSensorStatus.RUNNING
+        (
+            "fold_after_success",
+            "fold_after_failure",
+            "fold_after_canceled",
+            "check_after_success",
+            "check_after_failure",
+            "syncs",
+            "healing",
+        ),
+        dg.DefaultSensorStatus.RUNNING,
     )

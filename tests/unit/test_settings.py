@@ -7,7 +7,7 @@ import pytest
 
 from history_assets.errors import SettingsError
 from history_assets.gates import Gate
-from history_assets.settings import NOT_YET, OF_ONE_ENGINE, Settings
+from history_assets.settings import OF_ONE_ENGINE, Settings
 
 
 def test_without_variables_there_are_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +129,8 @@ def test_duckdb_wants_nothing_of_snowflake(monkeypatch: pytest.MonkeyPatch) -> N
         ("HISTORY_CUTOFF", "25:00", "found HISTORY_CUTOFF='25:00'"),
         ("HISTORY_THREADS", "many", "found HISTORY_THREADS='many'"),
         ("HISTORY_THREADS", "0", "found HISTORY_THREADS='0'"),
+        ("HISTORY_CLONE_RETENTION_DAYS", "0", "found HISTORY_CLONE_RETENTION_DAYS='0'"),
+        ("HISTORY_CLONE_RETENTION_MONTHS", "-1", "found HISTORY_CLONE_RETENTION_MONTHS='-1'"),
         ("HISTORY_KEYS", "{", "no JSON"),
         ("HISTORY_WEBSERVER", "http://host", "found HISTORY_WEBSERVER='http://host'"),
         ("HISTORY_ALERT_URLS", "token", "found a wrong HISTORY_ALERT_URLS: expected addresses"),
@@ -144,11 +146,19 @@ def test_a_wrong_variable_is_refused_by_name(name: str, value: str, says: str, m
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_a_setting_that_would_be_ignored_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, "30")
+def test_clones_are_kept_for_ever_unless_it_is_said_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (Settings.from_env().clone_retention_days, Settings.from_env().clone_retention_months) == (None, 0)
 
-    with pytest.raises(SettingsError, match=f"found {name}, which this version cannot honour"):
+    monkeypatch.setenv("HISTORY_CLONE_RETENTION_DAYS", "30")
+    monkeypatch.setenv("HISTORY_CLONE_RETENTION_MONTHS", "12")
+
+    assert (Settings.from_env().clone_retention_days, Settings.from_env().clone_retention_months) == (30, 12)
+
+
+def test_months_without_days_mean_nothing_and_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HISTORY_CLONE_RETENTION_MONTHS", "12")
+
+    with pytest.raises(SettingsError, match="found HISTORY_CLONE_RETENTION_MONTHS without HISTORY_CLONE_RETENTION_DAYS"):
         Settings.from_env()
 
 

@@ -16,6 +16,7 @@ import pytest
 from history_assets.errors import CloneError, UsageError, WarehouseError
 from history_assets.inventory import Column, KeySource, Schema, Table
 from history_assets.settings import Settings
+from history_assets.warehouse import duckdb_files
 from history_assets.warehouse.base import Clone
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.duckdb_files import read_tables
@@ -145,6 +146,53 @@ def test_a_clone_that_exists_is_kept_unless_another_is_asked_for(crm: Landing, w
     again = warehouse.clone("crm", DATE, no_log, replace=True)
     assert again.clone_id != first.clone_id
     assert (again.rows, contents(again.location)) == (2, contents(crm.file("crm")))
+
+
+def test_a_clone_is_dropped_once_and_its_schemas_others_stay(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    first, second = (warehouse.clone("crm", DATE + dt.timedelta(days=day), no_log) for day in (0, 1))
+
+    warehouse.drop_clone(first)
+    warehouse.drop_clone(first)
+
+    assert warehouse.clone_dates() == {"crm": [second.date]}
+    assert warehouse.find_clone("crm", second.date) == second
+    assert sorted(path.name for path in Path(second.location).parent.iterdir()) == [f"{second.date}.duckdb"]
+
+
+def test_a_clone_that_was_made_again_is_not_dropped_for_the_one_before(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    first = warehouse.clone("crm", DATE, no_log)
+    second = warehouse.clone("crm", DATE, no_log, replace=True)
+
+    warehouse.drop_clone(first)
+
+    assert warehouse.find_clone("crm", DATE) == second
+
+
+def test_whoever_reads_a_clone_reads_it_to_the_end_though_it_is_dropped(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    clone = warehouse.clone("crm", DATE, no_log)
+    read = "import duckdb, sys; con = duckdb.connect(); con.execute(f\"attach '{sys.argv[1]}' as c (read_only)\"); "
+    read += "print('attached', flush=True); input(); print(con.execute('select count(*) from c.main.item').fetchall())"
+    with subprocess.Popen(
+        [sys.executable, "-c", read, clone.location], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "attached\n"
+
+        warehouse.drop_clone(clone)
+
+        assert warehouse.find_clone("crm", DATE) is None
+        assert reader.communicate("\n", timeout=60)[0] == "[(2,)]\n"
+
+
+def test_clones_are_compared_with_their_histories_by_several_at_once(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    """A process has a file open once, so that what one attaches is there for all."""
+    first, second = (warehouse.clone("crm", DATE + dt.timedelta(days=day), no_log) for day in (0, 1))
+    duckdb.connect(str(warehouse.history)).close()
+
+    with duckdb_files.connect(warehouse.history, read_only=True, timeout=1) as other:
+        other.execute(f"attach '{first.location}' as clone (read_only)")
+        assert warehouse.differences(second, []) == []
+        assert warehouse.differences(second, []) == []
 
 
 def test_a_failed_second_clone_leaves_the_first(crm: Landing, warehouse: DuckDBWarehouse) -> None:

@@ -198,6 +198,22 @@ def test_a_second_clone_changes_names_with_the_first(warehouse: SnowflakeWarehou
     assert sorted(sessions.databases["CLONES"]) == [CLONE, "INFORMATION_SCHEMA"]
 
 
+def test_a_clone_is_dropped_where_it_is_still_the_same(warehouse: SnowflakeWarehouse, sessions: RecordingSessions) -> None:
+    first = warehouse.clone("CRM", DATE, no_log)
+    second = warehouse.clone("CRM", DATE, no_log, replace=True)
+    sessions.sent.clear()
+    sessions.tags.clear()
+
+    for clone in (first, second, second):
+        warehouse.drop_clone(clone)
+
+    shown = f"SHOW SCHEMAS IN DATABASE \"CLONES\" STARTS WITH '{CLONE}' LIMIT 10000"
+    assert sessions.texts == [shown, shown, f'DROP SCHEMA IF EXISTS "CLONES"."{CLONE}" CASCADE', shown]
+    assert not any(statement.compute for statement in sessions.sent)
+    assert sessions.tags[2] == "history_assets:retention:CRM:2026-11-22"
+    assert warehouse.find_clone("CRM", DATE) is None
+
+
 @pytest.mark.parametrize("step", ["CREATE", "SHOW TABLES", "ALTER SCHEMA", "GRANT"])
 def test_a_failed_second_clone_leaves_the_first(make: Make, sessions: RecordingSessions, step: str) -> None:
     warehouse = make(clone_readers=("ANALYST",))
