@@ -8,12 +8,14 @@ import abc
 import contextlib
 import datetime as dt
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from history_assets.naming import quote
 from history_assets.settings import Settings
@@ -26,7 +28,10 @@ from tests.landing import Landing
 from tests.stories.account import Account
 
 Night = Mapping[str, tuple[str, str | None]]
-"""Tables of a night: the definitions of the columns but ``_fivetran_synced``, and the rows as VALUES or SELECT."""
+"""Tables of a night: the definitions of the columns, and the rows but for the stamp as VALUES or SELECT.
+
+``_fivetran_synced`` need not be among the columns, unless it has another type than it always has.
+"""
 
 Rows = list[tuple[Any, ...]]
 
@@ -34,9 +39,13 @@ NAMES = ("duckdb", "snowflake")
 
 
 class Engine(abc.ABC):
-    """An installation of its own, with nothing landed; ``ledger`` is where its ledger lies."""
+    """An installation of its own, with nothing landed; ``ledger`` is where its ledger lies.
+
+    ``folds_case`` says whether names that differ only in the case of their ASCII letters are one.
+    """
 
     ledger: str
+    folds_case: bool
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -60,14 +69,35 @@ class Engine(abc.ABC):
         """Return a history's columns, dbt's own in lower case, and its rows, as they are stored."""
 
     @abc.abstractmethod
+    def columns(self, schema: str, table: str) -> dict[str, str]:
+        """Return the types of a history's columns but dbt's own, in their order, by name."""
+
+    @abc.abstractmethod
     def query(self, sql: str) -> Rows:
         """Return the rows of a query on the history's database that any engine understands."""
+
+    @abc.abstractmethod
+    def type_of(self, kind: str) -> str:
+        """Return the engine's own type of a column that DuckDB defines with the one given."""
+
+    @abc.abstractmethod
+    def stored(self, kind: str) -> str:
+        """Return the engine's own type in which a history first stores a column that DuckDB defines with the one given."""
+
+    @abc.abstractmethod
+    def family(self, own: str) -> str:
+        """Return the family of one of the engine's own types, after which a column that is kept apart is named."""
+
+    @abc.abstractmethod
+    def arrow(self, kind: str) -> pa.DataType:
+        """Return as what a column that DuckDB defines with a type is given back as of a day."""
 
 
 class DuckDB(Engine):
     """The embedded engine, in the files of a home."""
 
     ledger = "_history_assets.applied"
+    folds_case = True
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
@@ -91,9 +121,37 @@ class DuckDB(Engine):
             found = connection.execute(f"select * from {quote(schema)}.{quote(table)}")
             return [column[0] for column in found.description], found.fetchall()
 
+    def columns(self, schema: str, table: str) -> dict[str, str]:
+        found = self.query(
+            f"select column_name, data_type from duckdb_columns() where schema_name = '{schema}' and table_name = '{table}' "
+            "and column_name not like 'dbt\\_%' escape '\\' order by column_index"
+        )
+        return dict(found)
+
     def query(self, sql: str) -> Rows:
         with self._open() as connection:
             return connection.execute(sql).fetchall()
+
+    def type_of(self, kind: str) -> str:
+        return kind
+
+    def stored(self, kind: str) -> str:
+        return "VARCHAR" if kind.startswith("ENUM") else kind
+
+    def family(self, own: str) -> str:
+        if own.endswith(("INT", "INTEGER")):
+            return "INTEGER"
+        if own.startswith("DECIMAL"):
+            return f"DECIMAL_{own[:-1].split(',')[1]}"
+        return "DOUBLE" if own == "FLOAT" else self.stored(own)
+
+    def arrow(self, kind: str) -> pa.DataType:
+        if kind.startswith("DECIMAL"):
+            return pa.decimal128(*map(int, kind[8:-1].split(",")))
+        if kind.startswith("ENUM"):
+            return pa.dictionary(pa.uint8(), pa.string())
+        whole = {"INTEGER": pa.int32(), "BIGINT": pa.int64()}
+        return (whole | {"FLOAT": pa.float32(), "DOUBLE": pa.float64(), "VARCHAR": pa.string()})[kind]
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -106,6 +164,7 @@ class Snowflake(Engine):
     """The production engine, on an account of its own that is emulated."""
 
     ledger = '"HISTORY"."_history_assets"."applied"'
+    folds_case = False
 
     def __init__(self, home: Path, emulator: Emulator) -> None:
         super().__init__(home)
@@ -134,8 +193,35 @@ class Snowflake(Engine):
         names = [name.lower() if name.startswith("DBT_") else name for name in columns]
         return names, [tuple(plain(value) for value in row) for row in rows]
 
+    def columns(self, schema: str, table: str) -> dict[str, str]:
+        described = self.emulator.run(f'describe table "HISTORY".{quote(schema)}.{quote(table)}')
+        # The length of a text or binary says nothing of the values.
+        types = {name: re.sub(r"^(VARCHAR|BINARY)\(\d+\)", r"\1", kind) for name, kind, *_ in described}
+        return {name: kind for name, kind in types.items() if not name.startswith("DBT_")}
+
     def query(self, sql: str) -> Rows:
         return [tuple(plain(value) for value in row) for row in self.emulator.run(sql)]
+
+    def type_of(self, kind: str) -> str:
+        return snowflake_type(kind)
+
+    def stored(self, kind: str) -> str:
+        own = snowflake_type(kind)
+        if own.startswith("NUMBER"):
+            return f"NUMBER(38,{own.split(',')[1]}"
+        return f"{own}(9)" if own.startswith("TIMESTAMP") else own
+
+    def family(self, own: str) -> str:
+        name, _, sizes = own.rstrip(")").partition("(")
+        return f"NUMBER_{sizes.split(',')[1]}" if name == "NUMBER" else name
+
+    def arrow(self, kind: str) -> pa.DataType:
+        own = snowflake_type(kind)
+        if own.startswith("NUMBER"):
+            precision, scale = (int(size) for size in own[7:-1].split(","))
+            # What 64 bits hold is a whole number of 64 bits.
+            return pa.int64() if scale == 0 and precision <= 18 else pa.decimal128(precision, scale)
+        return {"FLOAT": pa.float64(), "VARCHAR": pa.string()}[own]
 
 
 @contextlib.contextmanager
@@ -152,7 +238,8 @@ def definitions(tables: Night, synced: str) -> list[str]:
     """Return the statements that make tables in DuckDB."""
     statements = []
     for table, (columns, rows) in tables.items():
-        statements.append(f"create table {quote(table)} ({columns}, _fivetran_synced timestamptz)")
+        stamped = columns if "_fivetran_synced" in columns else f"{columns}, _fivetran_synced timestamptz"
+        statements.append(f"create table {quote(table)} ({stamped})")
         if rows:
             statements.append(f"insert into {quote(table)} select *, timestamptz '{synced}' from ({rows})")
     return statements
@@ -188,32 +275,32 @@ def _snowflake_table(connection: duckdb.DuckDBPyConnection, table: str, key: Seq
 
 _DIGITS = {"TINYINT": 3, "UTINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "UBIGINT": 20, "HUGEINT": 38}
 _TYPES = {
-    "FLOAT": "float",
-    "DOUBLE": "float",
-    "BOOLEAN": "boolean",
-    "DATE": "date",
-    "TIMESTAMP": "timestamp_ntz",
-    "TIMESTAMP WITH TIME ZONE": "timestamp_tz",
-    "JSON": "variant",
-    "BLOB": "binary",
-    "VARCHAR[]": "array",
+    "FLOAT": "FLOAT",
+    "DOUBLE": "FLOAT",
+    "BOOLEAN": "BOOLEAN",
+    "DATE": "DATE",
+    "TIMESTAMP": "TIMESTAMP_NTZ",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP_TZ",
+    "JSON": "VARIANT",
+    "BLOB": "BINARY",
+    "VARCHAR[]": "ARRAY",
 }
 
 
 def snowflake_type(kind: str) -> str:
     """Return the Snowflake type of a column whose DuckDB type is given."""
     if kind in _DIGITS:
-        return f"number({_DIGITS[kind]},0)"
+        return f"NUMBER({_DIGITS[kind]},0)"
     if kind.startswith("DECIMAL"):
-        return kind.replace("DECIMAL", "number")
-    return "varchar" if kind == "VARCHAR" or kind.startswith("ENUM") else _TYPES[kind]
+        return kind.replace("DECIMAL", "NUMBER")
+    return "VARCHAR" if kind == "VARCHAR" or kind.startswith("ENUM") else _TYPES[kind]
 
 
 def snowflake_value(value: Any, kind: str) -> str:
     """Return a value as Snowflake's SQL writes it."""
     if value is None:
         return f"cast(null as {kind})"
-    if kind in ("variant", "array"):
+    if kind in ("VARIANT", "ARRAY"):
         return f"parse_json({literal(value if isinstance(value, str) else json.dumps(value))})::{kind}"
     if isinstance(value, bytes):
         return f"to_binary('{value.hex()}', 'hex')"

@@ -109,6 +109,9 @@ def _typed(node: exp.Expr) -> exp.Expr:
     if kind.name.startswith("TIMESTAMP") and isinstance(value, exp.Literal):
         kept = "" if kind.name == "TIMESTAMP_NTZ" else r"\1"
         value = exp.Literal.string(re.sub(r" ?(Z|[+-]\d\d:?\d\d)$", kept, value.name))
+    elif kind.name.startswith("TIMESTAMP") and _is_text(value):
+        # DuckDB reads no space before an offset; either drops it where the type has none.
+        value = call("regexp_replace", value, exp.Literal.string(r" ([+-]\d\d:?\d\d)$"), exp.Literal.string(r"\1"))
     return cast(value, kind.duckdb, isinstance(node, exp.TryCast))
 
 
