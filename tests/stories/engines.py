@@ -6,9 +6,11 @@ same values; the values themselves. Does not belong here: what is landed, and wh
 
 import abc
 import contextlib
+import dataclasses
 import datetime as dt
 import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -38,6 +40,27 @@ Rows = list[tuple[Any, ...]]
 NAMES = ("duckdb", "snowflake")
 
 
+OURS = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """A history as it is stored: types by the names of its columns, dbt's own in lower case, and its rows."""
+
+    types: Mapping[str, str]
+    rows: Rows
+
+    def values(self, *names: str) -> Rows:
+        """Return the values of some columns, row by row."""
+        places = [list(self.types).index(name) for name in names]
+        return [tuple(row[place] for place in places) for row in self.rows]
+
+    @property
+    def source(self) -> dict[str, str]:
+        """The types of the source's own columns but its stamp."""
+        return {name: kind for name, kind in self.types.items() if name not in (*OURS, "_fivetran_synced")}
+
+
 class Engine(abc.ABC):
     """An installation of its own, with nothing landed; ``ledger`` is where its ledger lies.
 
@@ -61,20 +84,37 @@ class Engine(abc.ABC):
         """Make a schema hold these tables and no others, as if at an instant; every row bears a stamp of Fivetran's."""
 
     @abc.abstractmethod
-    def histories(self, schema: str) -> list[str]:
-        """Return the names of a schema's histories."""
-
-    @abc.abstractmethod
-    def history(self, schema: str, table: str) -> tuple[list[str], Rows]:
-        """Return a history's columns, dbt's own in lower case, and its rows, as they are stored."""
-
-    @abc.abstractmethod
-    def columns(self, schema: str, table: str) -> dict[str, str]:
-        """Return the types of a history's columns but dbt's own, in their order, by name."""
+    def histories(self, schema: str) -> dict[str, Stored]:
+        """Return a schema's histories by their names."""
 
     @abc.abstractmethod
     def query(self, sql: str) -> Rows:
         """Return the rows of a query on the history's database that any engine understands."""
+
+    @abc.abstractmethod
+    def execute(self, *statements: str) -> None:
+        """Run statements on the history's database that any engine understands, behind everybody's back."""
+
+    @abc.abstractmethod
+    def table(self, schema: str, table: str) -> str:
+        """Return a history's name as such statements write it."""
+
+    @abc.abstractmethod
+    def keep(self) -> None:
+        """Keep a spare copy of all histories and the ledger."""
+
+    @abc.abstractmethod
+    def bring_back(self) -> None:
+        """Make histories and ledger what they were when they were kept."""
+
+    @abc.abstractmethod
+    def without_clone(self, schema: str, date: dt.date) -> contextlib.AbstractContextManager[None]:
+        """Have a clone put aside for a while."""
+
+    @property
+    @abc.abstractmethod
+    def environment(self) -> dict[str, str]:
+        """The variables that lead a command here."""
 
     @abc.abstractmethod
     def type_of(self, kind: str) -> str:
@@ -87,6 +127,14 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def family(self, own: str) -> str:
         """Return the family of one of the engine's own types, after which a column that is kept apart is named."""
+
+    @abc.abstractmethod
+    def holds(self, kind: str, text: str) -> bool:
+        """Say whether a column that DuckDB defines with a type can hold all that it holds in DuckDB, given as text."""
+
+    @abc.abstractmethod
+    def read(self, kind: str, text: str) -> Any:
+        """Return a value of a column that DuckDB defines with a type, given as text, as a history gives it back."""
 
     @abc.abstractmethod
     def arrow(self, kind: str) -> pa.DataType:
@@ -113,20 +161,14 @@ class DuckDB(Engine):
         self.landing.file(schema).unlink(missing_ok=True)
         self.landing.execute(schema, at, *definitions(tables, synced))
 
-    def histories(self, schema: str) -> list[str]:
-        return [name for (name,) in self.query(f"select table_name from duckdb_tables() where schema_name = '{schema}'")]
-
-    def history(self, schema: str, table: str) -> tuple[list[str], Rows]:
+    def histories(self, schema: str) -> dict[str, Stored]:
         with self._open() as connection:
-            found = connection.execute(f"select * from {quote(schema)}.{quote(table)}")
-            return [column[0] for column in found.description], found.fetchall()
-
-    def columns(self, schema: str, table: str) -> dict[str, str]:
-        found = self.query(
-            f"select column_name, data_type from duckdb_columns() where schema_name = '{schema}' and table_name = '{table}' "
-            "and column_name not like 'dbt\\_%' escape '\\' order by column_index"
-        )
-        return dict(found)
+            names = connection.execute("select table_name from duckdb_tables() where schema_name = ?", [schema]).fetchall()
+            found = {name: connection.sql(f"select * from {self.table(schema, name)}") for (name,) in names}
+            return {
+                name: Stored(dict(zip(table.columns, map(str, table.types), strict=True)), table.fetchall())
+                for name, table in found.items()
+            }
 
     def query(self, sql: str) -> Rows:
         with self._open() as connection:
@@ -145,6 +187,12 @@ class DuckDB(Engine):
             return f"DECIMAL_{own[:-1].split(',')[1]}"
         return "DOUBLE" if own == "FLOAT" else self.stored(own)
 
+    def holds(self, kind: str, text: str) -> bool:
+        return True
+
+    def read(self, kind: str, text: str) -> Any:
+        return duckdb_value(kind, text)
+
     def arrow(self, kind: str) -> pa.DataType:
         if kind.startswith("DECIMAL"):
             return pa.decimal128(*map(int, kind[8:-1].split(",")))
@@ -153,9 +201,41 @@ class DuckDB(Engine):
         whole = {"INTEGER": pa.int32(), "BIGINT": pa.int64()}
         return (whole | {"FLOAT": pa.float32(), "DOUBLE": pa.float64(), "VARCHAR": pa.string()})[kind]
 
+    def execute(self, *statements: str) -> None:
+        with duckdb.connect(str(self._file)) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            for statement in statements:
+                connection.execute(statement)
+
+    def table(self, schema: str, table: str) -> str:
+        return f"{quote(schema)}.{quote(table)}"
+
+    def keep(self) -> None:
+        shutil.copy(self._file, self.home / "spare.duckdb")
+
+    def bring_back(self) -> None:
+        shutil.copy(self.home / "spare.duckdb", self._file)
+
+    @contextlib.contextmanager
+    def without_clone(self, schema: str, date: dt.date) -> Iterator[None]:
+        clone = self.home / "clones" / schema / f"{date}.duckdb"
+        aside = clone.rename(clone.with_name("aside"))
+        try:
+            yield
+        finally:
+            aside.rename(clone)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"HISTORY_HOME": str(self.home), "DAGSTER_HOME": str(self.home / "dagster")}
+
+    @property
+    def _file(self) -> Path:
+        return self.home / "history.duckdb"
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with duckdb.connect(str(self.home / "history.duckdb"), read_only=True) as connection:
+        with duckdb.connect(str(self._file), read_only=True) as connection:
             connection.execute("set TimeZone = 'UTC'")
             yield connection
 
@@ -185,22 +265,54 @@ class Snowflake(Engine):
         gone = [f"drop table {quote(name)}" for name in known[schema].tables]
         self.emulator.land(f"RAW.{quote(schema)}", at, *gone, *snowflake_definitions(tables, synced))
 
-    def histories(self, schema: str) -> list[str]:
-        return list(self.emulator.catalog.databases["HISTORY"].schemas[schema].tables)
+    def histories(self, schema: str) -> dict[str, Stored]:
+        names = list(self.emulator.catalog.databases["HISTORY"].schemas[schema].tables)
+        return {name: self._stored(self.table(schema, name)) for name in names}
 
-    def history(self, schema: str, table: str) -> tuple[list[str], Rows]:
-        columns, rows = self.account.whole(f"{quote(schema)}.{quote(table)}")
-        names = [name.lower() if name.startswith("DBT_") else name for name in columns]
-        return names, [tuple(plain(value) for value in row) for row in rows]
-
-    def columns(self, schema: str, table: str) -> dict[str, str]:
-        described = self.emulator.run(f'describe table "HISTORY".{quote(schema)}.{quote(table)}')
-        # The length of a text or binary says nothing of the values.
-        types = {name: re.sub(r"^(VARCHAR|BINARY)\(\d+\)", r"\1", kind) for name, kind, *_ in described}
-        return {name: kind for name, kind in types.items() if not name.startswith("DBT_")}
+    def _stored(self, table: str) -> Stored:
+        types = {}
+        for name, kind, *_ in self.emulator.run(f"describe table {table}"):
+            # The length of a text or binary says nothing of the values.
+            plain_kind = re.sub(r"^(VARCHAR|BINARY)\(\d+\)", r"\1", kind)
+            types[name.lower() if name.lower() in OURS else name] = plain_kind
+        return Stored(types, self.query(f"select * from {table}"))
 
     def query(self, sql: str) -> Rows:
         return [tuple(plain(value) for value in row) for row in self.emulator.run(sql)]
+
+    def execute(self, *statements: str) -> None:
+        self.emulator.run(*statements)
+
+    def table(self, schema: str, table: str) -> str:
+        return f'"HISTORY".{quote(schema)}.{quote(table)}'
+
+    def keep(self) -> None:
+        self.emulator.create_database("SPARE")
+        self._copy("HISTORY", "SPARE")
+
+    def bring_back(self) -> None:
+        self._copy("SPARE", "HISTORY")
+
+    def _copy(self, source: str, target: str) -> None:
+        """Clone all schemas of a database into another."""
+        names = [
+            name for name in self.emulator.catalog.databases[source].schemas if name not in ("INFORMATION_SCHEMA", "PUBLIC")
+        ]
+        for name in map(quote, names):
+            self.emulator.run(f"create or replace schema {target}.{name} clone {source}.{name}")
+
+    @contextlib.contextmanager
+    def without_clone(self, schema: str, date: dt.date) -> Iterator[None]:
+        clone, aside = f"CLONES.{quote(f'{schema}__{date:%Y%m%d}')}", 'CLONES."aside"'
+        self.emulator.run(f"alter schema {clone} rename to {aside}")
+        try:
+            yield
+        finally:
+            self.emulator.run(f"alter schema {aside} rename to {clone}")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.account.environment
 
     def type_of(self, kind: str) -> str:
         return snowflake_type(kind)
@@ -214,6 +326,14 @@ class Snowflake(Engine):
     def family(self, own: str) -> str:
         name, _, sizes = own.rstrip(")").partition("(")
         return f"NUMBER_{sizes.split(',')[1]}" if name == "NUMBER" else name
+
+    def holds(self, kind: str, text: str) -> bool:
+        # Numbers have 38 digits.
+        return kind != "HUGEINT" or len(text.lstrip("-")) <= _DIGITS["HUGEINT"]
+
+    def read(self, kind: str, text: str) -> Any:
+        ((found,),) = self.query(f"select {snowflake_value(duckdb_value(kind, text), self.type_of(kind))}")
+        return found
 
     def arrow(self, kind: str) -> pa.DataType:
         own = snowflake_type(kind)
@@ -243,6 +363,14 @@ def definitions(tables: Night, synced: str) -> list[str]:
         if rows:
             statements.append(f"insert into {quote(table)} select *, timestamptz '{synced}' from ({rows})")
     return statements
+
+
+def duckdb_value(kind: str, text: str) -> Any:
+    """Return what DuckDB reads of a column of a type that holds a value given as text."""
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        ((value,),) = connection.execute(f"select cast($1 as {kind})", [text]).fetchall()
+    return value
 
 
 def snowflake_definitions(tables: Night, synced: str) -> list[str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from history_assets.history import History
-from tests.stories.engines import Engine, Night, Rows
+from tests.stories.engines import Engine, Night, Rows, Stored
 from tests.stories.test_gates import Seen, Story
 
 DAYS = (10, 11, 12, 13, 14)
@@ -120,17 +120,15 @@ def tell(story: Story, day: int) -> Told:
     tables: Night = {table: states[DAYS.index(day)] for table, states in TABLES.items()}
     story.land(day, tables, synced=stamp(day).isoformat())
     seen = story.run(day)
-    columns = {table: story.engine.columns("crm", table) for table in TABLES}
-    for found in columns.values():
-        found.pop("_fivetran_synced")
-    return Told(seen, columns, {table: stamps_of(story.engine, table) for table in TABLES if table != "stamped_otherwise"})
+    histories = story.engine.histories("crm")
+    columns = {table: stored.source for table, stored in histories.items()}
+    return Told(seen, columns, {table: stamps_of(histories[table]) for table in TABLES if table != "stamped_otherwise"})
 
 
-def stamps_of(engine: Engine, table: str) -> Rows:
+def stamps_of(history: Stored) -> Rows:
     """Return a history's stamps with the instants from which their rows hold, in order."""
-    columns, rows = engine.history("crm", table)
-    since, identifier, synced = (columns.index(name) for name in ("dbt_valid_from", "dbt_scd_id", "_fivetran_synced"))
-    return [(row[synced], row[since]) for row in sorted(rows, key=lambda row: (row[since], row[identifier]))]
+    rows = sorted(history.values("dbt_valid_from", "dbt_scd_id", "_fivetran_synced"))
+    return [(synced, since) for since, _, synced in rows]
 
 
 def stamp(day: int) -> dt.datetime:
