@@ -47,19 +47,19 @@ WHOLE = {
 
 
 class Shop:
-    """An account with three nights of two tables cloned, none folded."""
+    """An account with some nights of two tables cloned, none folded."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, nights: Sequence[Sequence[str]] = NIGHTS) -> None:
         self.account = account
         self.emulator = account.emulator
         account.emulator.run("create schema RAW.SHOP data_retention_time_in_days = 90", at="2026-09-01")
-        for number, statements in enumerate(NIGHTS):
+        for number, statements in enumerate(nights):
             account.emulator.land("RAW.SHOP", f"{FIRST + dt.timedelta(days=number - 1)}T20:00", *statements)
         account.set_up()
         self.settings = account.settings(threads=1)
         self.warehouse = account.warehouse(threads=1)
         self.clones = []
-        for number in range(len(NIGHTS)):
+        for number in range(len(nights)):
             date = FIRST + dt.timedelta(days=number)
             self.clones.append(self.warehouse.clone("SHOP", date, lambda: None))
         self.project = refresh(self.settings, self.warehouse).project.folder
@@ -72,7 +72,7 @@ class Shop:
 
     def drop_orders(self) -> None:
         """Have a fourth night cloned, without one of the tables."""
-        date = FIRST + dt.timedelta(days=len(NIGHTS))
+        date = FIRST + dt.timedelta(days=len(self.clones))
         self.emulator.land("RAW.SHOP", f"{date - dt.timedelta(days=1)}T20:00", "drop table ORDERS")
         self.clones.append(self.warehouse.clone("SHOP", date, lambda: None))
         self.emulator.log.clear()
