@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Told on either engine.
-STORIES := tests/stories/test_gates.py
+STORIES := $(addprefix tests/stories/test_,gates.py columns.py verify.py timelines.py)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: demo test clean

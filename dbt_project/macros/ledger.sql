@@ -40,8 +40,8 @@
         rows_where('dbt_valid_from', run) if has_history else 0, rows_where('dbt_valid_to', run) if has_history else 0,
         texts[4], texts[5], facts.duplicate_keys, "'quarantined'" if problem else "'applied'",
         texts[6] if problem else 'null', texts[7], texts[8]
-      ] | join(', ') ~ '\nfrom (select coalesce(max(entry), 0) as entry from ' ~ ledger() ~ ' where ' ~ of_table(relation)
-      ~ ') as written where entry = ' ~ facts.entry) %}
+      ] | join(', ') ~ '\nfrom (select count(*) as entries from ' ~ ledger() ~ ' where ' ~ of_table(relation) ~ ' and entry > '
+      ~ facts.entry ~ ') as since where entries = 0') %}
 {% endmacro %}
 
 {#- An applied night forgets all that the ledger said of the date before; a quarantined one only that it was quarantined. -#}

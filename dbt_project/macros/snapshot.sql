@@ -61,14 +61,18 @@
 {% endmacro %}
 
 {#- Statements in one transaction with the ledger row that stands for them. Where another process has folded the table since
-    the facts were read, nothing of it holds any more: then nothing is changed, and the answer is false. -#}
+    the facts were read, nothing of it holds any more: then nothing is changed, and the answer is false.
+
+    Two transactions that write the same table wait for each other by what they change of its history. Where there is nothing to
+    change, they do by what they delete of the ledger: engines let INSERTs go side by side. -#}
 {% macro apply(relation, run, facts, statements, problem=none, has_history=false) %}
-  {% do send(['begin'] + statements) %}
+  {% set forgotten = [forget_ledger_rows(relation, run, facts, problem)] if facts.rows_of_date or not statements else [] %}
+  {% do send(['begin'] + statements + forgotten) %}
   {% if run_query(ledger_row(relation, run, facts, problem, has_history)).rows[0][0] != 1 %}
     {% do send(['rollback']) %}
     {% do return(false) %}
   {% endif %}
-  {% do send(([forget_ledger_rows(relation, run, facts, problem)] if facts.rows_of_date else []) + ['commit']) %}
+  {% do send(['commit']) %}
   {% do return(true) %}
 {% endmacro %}
 

@@ -208,6 +208,14 @@ def test_names_are_exact(connection: SnowflakeConnection) -> None:
         ("parse_json('\"x\"')::varchar", "x"),
         ("parse_json('null')", "null"),
         ("try_cast('x' as number)", None),
+        (
+            "try_cast(to_varchar('2026-11-22 10:00:00.5 +00:00'::timestamp_tz) as timestamp_ntz)",
+            dt.datetime(2026, 11, 22, 10, 0, 0, 500_000),  # noqa: DTZ001
+        ),
+        (
+            "try_cast(to_varchar('2026-11-22 10:00:00.5'::timestamp_ntz) || ' +0200' as timestamp_tz)",
+            dt.datetime(2026, 11, 22, 8, 0, 0, 500_000, dt.UTC),
+        ),
         ("try_to_timestamp('x')", None),
         ("try_parse_json('{')", None),
         ("1.5::number(38,0)", 2),

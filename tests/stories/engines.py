@@ -6,14 +6,18 @@ same values; the values themselves. Does not belong here: what is landed, and wh
 
 import abc
 import contextlib
+import dataclasses
 import datetime as dt
 import json
+import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from history_assets.naming import quote
 from history_assets.settings import Settings
@@ -26,17 +30,45 @@ from tests.landing import Landing
 from tests.stories.account import Account
 
 Night = Mapping[str, tuple[str, str | None]]
-"""Tables of a night: the definitions of the columns but ``_fivetran_synced``, and the rows as VALUES or SELECT."""
+"""Tables of a night: the definitions of the columns, and the rows but for the stamp as VALUES or SELECT.
+
+``_fivetran_synced`` need not be among the columns, unless it has another type than it always has.
+"""
 
 Rows = list[tuple[Any, ...]]
 
 NAMES = ("duckdb", "snowflake")
 
 
+OURS = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """A history as it is stored: types by the names of its columns, dbt's own in lower case, and its rows."""
+
+    types: Mapping[str, str]
+    rows: Rows
+
+    def values(self, *names: str) -> Rows:
+        """Return the values of some columns, row by row."""
+        places = [list(self.types).index(name) for name in names]
+        return [tuple(row[place] for place in places) for row in self.rows]
+
+    @property
+    def source(self) -> dict[str, str]:
+        """The types of the source's own columns but its stamp."""
+        return {name: kind for name, kind in self.types.items() if name not in (*OURS, "_fivetran_synced")}
+
+
 class Engine(abc.ABC):
-    """An installation of its own, with nothing landed; ``ledger`` is where its ledger lies."""
+    """An installation of its own, with nothing landed; ``ledger`` is where its ledger lies.
+
+    ``folds_case`` says whether names that differ only in the case of their ASCII letters are one.
+    """
 
     ledger: str
+    folds_case: bool
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -52,22 +84,68 @@ class Engine(abc.ABC):
         """Make a schema hold these tables and no others, as if at an instant; every row bears a stamp of Fivetran's."""
 
     @abc.abstractmethod
-    def histories(self, schema: str) -> list[str]:
-        """Return the names of a schema's histories."""
-
-    @abc.abstractmethod
-    def history(self, schema: str, table: str) -> tuple[list[str], Rows]:
-        """Return a history's columns, dbt's own in lower case, and its rows, as they are stored."""
+    def histories(self, schema: str) -> dict[str, Stored]:
+        """Return a schema's histories by their names."""
 
     @abc.abstractmethod
     def query(self, sql: str) -> Rows:
         """Return the rows of a query on the history's database that any engine understands."""
+
+    @abc.abstractmethod
+    def execute(self, *statements: str) -> None:
+        """Run statements on the history's database that any engine understands, behind everybody's back."""
+
+    @abc.abstractmethod
+    def table(self, schema: str, table: str) -> str:
+        """Return a history's name as such statements write it."""
+
+    @abc.abstractmethod
+    def keep(self) -> None:
+        """Keep a spare copy of all histories and the ledger."""
+
+    @abc.abstractmethod
+    def bring_back(self) -> None:
+        """Make histories and ledger what they were when they were kept."""
+
+    @abc.abstractmethod
+    def without_clone(self, schema: str, date: dt.date) -> contextlib.AbstractContextManager[None]:
+        """Have a clone put aside for a while."""
+
+    @property
+    @abc.abstractmethod
+    def environment(self) -> dict[str, str]:
+        """The variables that lead a command here."""
+
+    @abc.abstractmethod
+    def type_of(self, kind: str) -> str:
+        """Return the engine's own type of a column that DuckDB defines with the one given."""
+
+    @abc.abstractmethod
+    def stored(self, kind: str) -> str:
+        """Return the engine's own type in which a history first stores a column that DuckDB defines with the one given."""
+
+    @abc.abstractmethod
+    def family(self, own: str) -> str:
+        """Return the family of one of the engine's own types, after which a column that is kept apart is named."""
+
+    @abc.abstractmethod
+    def holds(self, kind: str, text: str) -> bool:
+        """Say whether a column that DuckDB defines with a type can hold all that it holds in DuckDB, given as text."""
+
+    @abc.abstractmethod
+    def read(self, kind: str, text: str) -> Any:
+        """Return a value of a column that DuckDB defines with a type, given as text, as a history gives it back."""
+
+    @abc.abstractmethod
+    def arrow(self, kind: str) -> pa.DataType:
+        """Return as what a column that DuckDB defines with a type is given back as of a day."""
 
 
 class DuckDB(Engine):
     """The embedded engine, in the files of a home."""
 
     ledger = "_history_assets.applied"
+    folds_case = True
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
@@ -83,21 +161,81 @@ class DuckDB(Engine):
         self.landing.file(schema).unlink(missing_ok=True)
         self.landing.execute(schema, at, *definitions(tables, synced))
 
-    def histories(self, schema: str) -> list[str]:
-        return [name for (name,) in self.query(f"select table_name from duckdb_tables() where schema_name = '{schema}'")]
-
-    def history(self, schema: str, table: str) -> tuple[list[str], Rows]:
+    def histories(self, schema: str) -> dict[str, Stored]:
         with self._open() as connection:
-            found = connection.execute(f"select * from {quote(schema)}.{quote(table)}")
-            return [column[0] for column in found.description], found.fetchall()
+            names = connection.execute("select table_name from duckdb_tables() where schema_name = ?", [schema]).fetchall()
+            found = {name: connection.sql(f"select * from {self.table(schema, name)}") for (name,) in names}
+            return {
+                name: Stored(dict(zip(table.columns, map(str, table.types), strict=True)), table.fetchall())
+                for name, table in found.items()
+            }
 
     def query(self, sql: str) -> Rows:
         with self._open() as connection:
             return connection.execute(sql).fetchall()
 
+    def type_of(self, kind: str) -> str:
+        return kind
+
+    def stored(self, kind: str) -> str:
+        return "VARCHAR" if kind.startswith("ENUM") else kind
+
+    def family(self, own: str) -> str:
+        if own.endswith(("INT", "INTEGER")):
+            return "INTEGER"
+        if own.startswith("DECIMAL"):
+            return f"DECIMAL_{own[:-1].split(',')[1]}"
+        return "DOUBLE" if own == "FLOAT" else self.stored(own)
+
+    def holds(self, kind: str, text: str) -> bool:
+        return True
+
+    def read(self, kind: str, text: str) -> Any:
+        return duckdb_value(kind, text)
+
+    def arrow(self, kind: str) -> pa.DataType:
+        if kind.startswith("DECIMAL"):
+            return pa.decimal128(*map(int, kind[8:-1].split(",")))
+        if kind.startswith("ENUM"):
+            return pa.dictionary(pa.uint8(), pa.string())
+        whole = {"INTEGER": pa.int32(), "BIGINT": pa.int64()}
+        return (whole | {"FLOAT": pa.float32(), "DOUBLE": pa.float64(), "VARCHAR": pa.string()})[kind]
+
+    def execute(self, *statements: str) -> None:
+        with duckdb.connect(str(self._file)) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            for statement in statements:
+                connection.execute(statement)
+
+    def table(self, schema: str, table: str) -> str:
+        return f"{quote(schema)}.{quote(table)}"
+
+    def keep(self) -> None:
+        shutil.copy(self._file, self.home / "spare.duckdb")
+
+    def bring_back(self) -> None:
+        shutil.copy(self.home / "spare.duckdb", self._file)
+
+    @contextlib.contextmanager
+    def without_clone(self, schema: str, date: dt.date) -> Iterator[None]:
+        clone = self.home / "clones" / schema / f"{date}.duckdb"
+        aside = clone.rename(clone.with_name("aside"))
+        try:
+            yield
+        finally:
+            aside.rename(clone)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"HISTORY_HOME": str(self.home), "DAGSTER_HOME": str(self.home / "dagster")}
+
+    @property
+    def _file(self) -> Path:
+        return self.home / "history.duckdb"
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with duckdb.connect(str(self.home / "history.duckdb"), read_only=True) as connection:
+        with duckdb.connect(str(self._file), read_only=True) as connection:
             connection.execute("set TimeZone = 'UTC'")
             yield connection
 
@@ -106,6 +244,7 @@ class Snowflake(Engine):
     """The production engine, on an account of its own that is emulated."""
 
     ledger = '"HISTORY"."_history_assets"."applied"'
+    folds_case = False
 
     def __init__(self, home: Path, emulator: Emulator) -> None:
         super().__init__(home)
@@ -126,16 +265,83 @@ class Snowflake(Engine):
         gone = [f"drop table {quote(name)}" for name in known[schema].tables]
         self.emulator.land(f"RAW.{quote(schema)}", at, *gone, *snowflake_definitions(tables, synced))
 
-    def histories(self, schema: str) -> list[str]:
-        return list(self.emulator.catalog.databases["HISTORY"].schemas[schema].tables)
+    def histories(self, schema: str) -> dict[str, Stored]:
+        names = list(self.emulator.catalog.databases["HISTORY"].schemas[schema].tables)
+        return {name: self._stored(self.table(schema, name)) for name in names}
 
-    def history(self, schema: str, table: str) -> tuple[list[str], Rows]:
-        columns, rows = self.account.whole(f"{quote(schema)}.{quote(table)}")
-        names = [name.lower() if name.startswith("DBT_") else name for name in columns]
-        return names, [tuple(plain(value) for value in row) for row in rows]
+    def _stored(self, table: str) -> Stored:
+        types = {}
+        for name, kind, *_ in self.emulator.run(f"describe table {table}"):
+            # The length of a text or binary says nothing of the values.
+            plain_kind = re.sub(r"^(VARCHAR|BINARY)\(\d+\)", r"\1", kind)
+            types[name.lower() if name.lower() in OURS else name] = plain_kind
+        return Stored(types, self.query(f"select * from {table}"))
 
     def query(self, sql: str) -> Rows:
         return [tuple(plain(value) for value in row) for row in self.emulator.run(sql)]
+
+    def execute(self, *statements: str) -> None:
+        self.emulator.run(*statements)
+
+    def table(self, schema: str, table: str) -> str:
+        return f'"HISTORY".{quote(schema)}.{quote(table)}'
+
+    def keep(self) -> None:
+        self.emulator.create_database("SPARE")
+        self._copy("HISTORY", "SPARE")
+
+    def bring_back(self) -> None:
+        self._copy("SPARE", "HISTORY")
+
+    def _copy(self, source: str, target: str) -> None:
+        """Clone all schemas of a database into another."""
+        names = [
+            name for name in self.emulator.catalog.databases[source].schemas if name not in ("INFORMATION_SCHEMA", "PUBLIC")
+        ]
+        for name in map(quote, names):
+            self.emulator.run(f"create or replace schema {target}.{name} clone {source}.{name}")
+
+    @contextlib.contextmanager
+    def without_clone(self, schema: str, date: dt.date) -> Iterator[None]:
+        clone, aside = f"CLONES.{quote(f'{schema}__{date:%Y%m%d}')}", 'CLONES."aside"'
+        self.emulator.run(f"alter schema {clone} rename to {aside}")
+        try:
+            yield
+        finally:
+            self.emulator.run(f"alter schema {aside} rename to {clone}")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.account.environment
+
+    def type_of(self, kind: str) -> str:
+        return snowflake_type(kind)
+
+    def stored(self, kind: str) -> str:
+        own = snowflake_type(kind)
+        if own.startswith("NUMBER"):
+            return f"NUMBER(38,{own.split(',')[1]}"
+        return f"{own}(9)" if own.startswith("TIMESTAMP") else own
+
+    def family(self, own: str) -> str:
+        name, _, sizes = own.rstrip(")").partition("(")
+        return f"NUMBER_{sizes.split(',')[1]}" if name == "NUMBER" else name
+
+    def holds(self, kind: str, text: str) -> bool:
+        # Numbers have 38 digits.
+        return kind != "HUGEINT" or len(text.lstrip("-")) <= _DIGITS["HUGEINT"]
+
+    def read(self, kind: str, text: str) -> Any:
+        ((found,),) = self.query(f"select {snowflake_value(duckdb_value(kind, text), self.type_of(kind))}")
+        return found
+
+    def arrow(self, kind: str) -> pa.DataType:
+        own = snowflake_type(kind)
+        if own.startswith("NUMBER"):
+            precision, scale = (int(size) for size in own[7:-1].split(","))
+            # What 64 bits hold is a whole number of 64 bits.
+            return pa.int64() if scale == 0 and precision <= 18 else pa.decimal128(precision, scale)
+        return {"FLOAT": pa.float64(), "VARCHAR": pa.string()}[own]
 
 
 @contextlib.contextmanager
@@ -152,10 +358,19 @@ def definitions(tables: Night, synced: str) -> list[str]:
     """Return the statements that make tables in DuckDB."""
     statements = []
     for table, (columns, rows) in tables.items():
-        statements.append(f"create table {quote(table)} ({columns}, _fivetran_synced timestamptz)")
+        stamped = columns if "_fivetran_synced" in columns else f"{columns}, _fivetran_synced timestamptz"
+        statements.append(f"create table {quote(table)} ({stamped})")
         if rows:
             statements.append(f"insert into {quote(table)} select *, timestamptz '{synced}' from ({rows})")
     return statements
+
+
+def duckdb_value(kind: str, text: str) -> Any:
+    """Return what DuckDB reads of a column of a type that holds a value given as text."""
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        ((value,),) = connection.execute(f"select cast($1 as {kind})", [text]).fetchall()
+    return value
 
 
 def snowflake_definitions(tables: Night, synced: str) -> list[str]:
@@ -188,32 +403,32 @@ def _snowflake_table(connection: duckdb.DuckDBPyConnection, table: str, key: Seq
 
 _DIGITS = {"TINYINT": 3, "UTINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "UBIGINT": 20, "HUGEINT": 38}
 _TYPES = {
-    "FLOAT": "float",
-    "DOUBLE": "float",
-    "BOOLEAN": "boolean",
-    "DATE": "date",
-    "TIMESTAMP": "timestamp_ntz",
-    "TIMESTAMP WITH TIME ZONE": "timestamp_tz",
-    "JSON": "variant",
-    "BLOB": "binary",
-    "VARCHAR[]": "array",
+    "FLOAT": "FLOAT",
+    "DOUBLE": "FLOAT",
+    "BOOLEAN": "BOOLEAN",
+    "DATE": "DATE",
+    "TIMESTAMP": "TIMESTAMP_NTZ",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP_TZ",
+    "JSON": "VARIANT",
+    "BLOB": "BINARY",
+    "VARCHAR[]": "ARRAY",
 }
 
 
 def snowflake_type(kind: str) -> str:
     """Return the Snowflake type of a column whose DuckDB type is given."""
     if kind in _DIGITS:
-        return f"number({_DIGITS[kind]},0)"
+        return f"NUMBER({_DIGITS[kind]},0)"
     if kind.startswith("DECIMAL"):
-        return kind.replace("DECIMAL", "number")
-    return "varchar" if kind == "VARCHAR" or kind.startswith("ENUM") else _TYPES[kind]
+        return kind.replace("DECIMAL", "NUMBER")
+    return "VARCHAR" if kind == "VARCHAR" or kind.startswith("ENUM") else _TYPES[kind]
 
 
 def snowflake_value(value: Any, kind: str) -> str:
     """Return a value as Snowflake's SQL writes it."""
     if value is None:
         return f"cast(null as {kind})"
-    if kind in ("variant", "array"):
+    if kind in ("VARIANT", "ARRAY"):
         return f"parse_json({literal(value if isinstance(value, str) else json.dumps(value))})::{kind}"
     if isinstance(value, bytes):
         return f"to_binary('{value.hex()}', 'hex')"

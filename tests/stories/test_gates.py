@@ -15,10 +15,9 @@ from history_assets.gates import Gate
 from history_assets.nights import NightReport, run_night
 from history_assets.verification import verify
 from history_assets.warehouse.base import Warehouse
-from tests.stories.engines import Engine, Night
+from tests.stories.engines import OURS, Engine, Night, Stored
 
 SYNCED = "2026-10-01 00:00:00+00"
-OURS = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Story:
         return self.run(day, **options)
 
     def look(self, report: NightReport) -> Seen:
-        histories = {name: history_of(self.engine, name) for name in self.engine.histories("crm")}
+        histories = {name: history_of(name, stored) for name, stored in self.engine.histories("crm").items()}
         ledger: dict[str, list[tuple[Any, ...]]] = {}
         for name, *row in self.engine.query(
             "select table_name, day(clone_date), status, row_count, opened, closed, problem "
@@ -71,22 +70,20 @@ class Story:
         problems = tuple(finding.problem for finding in verify(self.warehouse()) if finding.problem)
         return Seen(report, histories, ledger, problems)
 
-    def whole(self, table: str) -> list[tuple[Any, ...]]:
-        """Return a history as it is stored, every column of it, sorted."""
-        return sorted(self.engine.history("crm", table)[1], key=repr)
+    def whole(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return the histories as they are stored, every column of them, sorted."""
+        return {name: sorted(stored.rows, key=repr) for name, stored in self.engine.histories("crm").items()}
 
 
-def history_of(engine: Engine, table: str) -> list[tuple[Any, ...]]:
+def history_of(table: str, stored: Stored) -> list[tuple[Any, ...]]:
     """Return a history as rows of the source's columns, then the days from which and until which they hold."""
-    columns, rows = engine.history("crm", table)
-    identifier, updated, since, until = (columns.index(name) for name in OURS)
-    identifiers = {row[identifier] for row in rows}
+    ours = stored.values(*OURS)
+    identifiers = {identifier for identifier, *_ in ours}
     assert None not in identifiers, f"{table}: a row has no identifier"
-    assert len(identifiers) == len(rows), f"{table}: rows share identifiers"
-    assert all(row[updated] == row[since] for row in rows), f"{table}: dbt's own columns are not as dbt has them"
-    source = [place for place, name in enumerate(columns) if name not in OURS and name != "_fivetran_synced"]
-    found = [(*(row[place] for place in source), day_of(row[since]), day_of(row[until])) for row in rows]
-    return sorted(found, key=repr)
+    assert len(identifiers) == len(ours), f"{table}: rows share identifiers"
+    assert all(updated == since for _, updated, since, _ in ours), f"{table}: dbt's own columns are not as dbt has them"
+    source = stored.values(*stored.source)
+    return sorted([(*row, day_of(own[2]), day_of(own[3])) for row, own in zip(source, ours, strict=True)], key=repr)
 
 
 def day_of(cutoff: dt.datetime | None) -> int | None:

@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -24,6 +25,7 @@ from history_assets.definitions import build_definitions
 from tests.fakes.snowflake.emulator import Emulator
 from tests.fakes.snowflake.log import Statement
 from tests.stories.account import Account, Typed
+from tests.stories.test_snowflake_together import DONE, Shop
 
 SYNCED = '"_FIVETRAN_SYNCED" timestamp_tz'
 STAMP = "'2026-10-19 19:00:00 +00:00'::timestamp_tz"
@@ -320,12 +322,12 @@ CREATED = [*CHANGED[:2], "CREATE TABLE", *CHANGED[2:]]
 WIDENED = [*CHANGED[:2], "ALTER TABLE", *CHANGED[2:]]
 RETYPED = [*CHANGED[:2], "ALTER TABLE", "SELECT", "ALTER TABLE", "ALTER TABLE", *CHANGED[2:]]
 TWO_TYPES = [*CHANGED[:2], "SELECT", *CHANGED[2:]]
-QUARANTINED = [*CHANGED[:3], "INSERT", "COMMIT"]
+QUARANTINED = [*CHANGED[:3], "DELETE", "INSERT", "COMMIT"]
 MIDDLE = CREATED
 """For a night that is not the newest: what changes is gathered first, in a temporary table."""
 MIDDLE_TYPES = [*CHANGED[:2], "SELECT", "CREATE TABLE", *CHANGED[2:]]
-INSTEAD = [*MIDDLE[:-1], "DELETE", "COMMIT"]
-INSTEAD_TYPES = [*MIDDLE_TYPES[:-1], "DELETE", "COMMIT"]
+INSTEAD = [*MIDDLE[:-2], "DELETE", *MIDDLE[-2:]]
+INSTEAD_TYPES = [*MIDDLE_TYPES[:-2], "DELETE", *MIDDLE_TYPES[-2:]]
 
 FOLDS = {
     "first": dict.fromkeys(TABLES, CREATED),
@@ -339,12 +341,12 @@ FOLDS = {
 """What is sent for each table."""
 
 
-def folds(typed: Typed) -> dict[str, list[str]]:
-    """Return the kinds of the statements that were sent for each table, that which sets their tag included."""
+def folds(log: Sequence[Statement], date: str = r"2026-10-\d\d") -> dict[str, list[str]]:
+    """Return the kinds of the statements that were sent for each table on a date, that which sets their tag included."""
     found = collections.defaultdict[str, list[str]](list)
-    for statement in typed.log:
+    for statement in log:
         told = re.search(r"query_tag = '(.*)'$", statement.text)
-        tag = re.fullmatch(r"history_assets:fold:(.+):2026-10-\d\d", told[1] if told else statement.tag)
+        tag = re.fullmatch(f"history_assets:fold:(.+):{date}", told[1] if told else statement.tag)
         if tag:
             found[tag[1]].append(statement.kind)
     return dict(found)
@@ -355,7 +357,33 @@ def test_a_table_takes_six_statements_and_one_more_per_change_of_its_columns(
     moment: str, moments: Mapping[str, Moment]
 ) -> None:
     """Counted by their tags. One that is folded already takes none."""
-    assert folds(moments[moment].typed) == FOLDS[moment]
+    assert folds(moments[moment].typed.log) == FOLDS[moment]
+
+
+def test_a_table_of_900_columns_takes_as_many_statements_as_a_narrow_one(tmp_path: Path) -> None:
+    """On the first night, the newest, and one in the middle that comes late."""
+    widths = {"NARROW": 2, "WIDE": 900}
+    columns = {name: ", ".join(f"C{number} varchar" for number in range(2, width + 1)) for name, width in widths.items()}
+    landed = [f"create table {name} (C1 number(38,0) primary key, {columns[name]}, {SYNCED})" for name in widths]
+    landed += [f"insert into {name} (C1, C{width}) select 1, 'a' union all select 2, 'a'" for name, width in widths.items()]
+    changes = [[f"update {name} set C{width} = '{value}' where C1 = 2" for name, width in widths.items()] for value in "bc"]
+    tables = [("SHOP", name) for name in widths]
+    with Emulator() as emulator:
+        shop = Shop(Account(emulator, tmp_path / "home"), [landed, *changes])
+        assert shop.fold(*(shop.night(night, *tables) for night in (0, 2, 1))) == [DONE] * 3
+        histories = {name: shop.account.history(f'"SHOP"."{name}"') for name in widths}
+        sent = {date: folds(emulator.log, f"2026-10-{date}") for date in ("01", "02", "03")}
+
+    assert sent == {
+        date: {f"SHOP.{name}": kinds for name in widths} for date, kinds in {"01": CREATED, "02": MIDDLE, "03": CHANGED}.items()
+    }
+    assert histories == {
+        name: [
+            (key, *[None] * (width - 2), *rest)
+            for key, *rest in ((1, "a", 1, None), (2, "a", 1, 2), (2, "b", 2, 3), (2, "c", 3, None))
+        ]
+        for name, width in widths.items()
+    }
 
 
 @pytest.mark.parametrize("moment", ["first", "second", "third", "late"])

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -46,19 +47,19 @@ WHOLE = {
 
 
 class Shop:
-    """An account with three nights of two tables cloned, none folded."""
+    """An account with some nights of two tables cloned, none folded."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, nights: Sequence[Sequence[str]] = NIGHTS) -> None:
         self.account = account
         self.emulator = account.emulator
         account.emulator.run("create schema RAW.SHOP data_retention_time_in_days = 90", at="2026-09-01")
-        for number, statements in enumerate(NIGHTS):
+        for number, statements in enumerate(nights):
             account.emulator.land("RAW.SHOP", f"{FIRST + dt.timedelta(days=number - 1)}T20:00", *statements)
         account.set_up()
         self.settings = account.settings(threads=1)
         self.warehouse = account.warehouse(threads=1)
         self.clones = []
-        for number in range(len(NIGHTS)):
+        for number in range(len(nights)):
             date = FIRST + dt.timedelta(days=number)
             self.clones.append(self.warehouse.clone("SHOP", date, lambda: None))
         self.project = refresh(self.settings, self.warehouse).project.folder
@@ -68,6 +69,13 @@ class Shop:
         chosen = tables or (ITEMS, ORDERS)
         clone = self.clones[number]
         return night(Plan(clone.date, {"SHOP": clone}, chosen, {}), chosen, self.warehouse)
+
+    def drop_orders(self) -> None:
+        """Have a fourth night cloned, without one of the tables."""
+        date = FIRST + dt.timedelta(days=len(self.clones))
+        self.emulator.land("RAW.SHOP", f"{date - dt.timedelta(days=1)}T20:00", "drop table ORDERS")
+        self.clones.append(self.warehouse.clone("SHOP", date, lambda: None))
+        self.emulator.log.clear()
 
     def fold(self, *nights: dbt_run.Night) -> list[dbt_run.NightResult]:
         return dbt_run.fold(self.project, nights, self.settings, lambda _: None)
@@ -163,6 +171,31 @@ def test_two_processes_that_fold_two_dates_at_once_leave_what_one_after_the_othe
     assert shop.fold(*(shop.night(number) for number in range(3))) == [DONE] * 3
     assert shop.seen() == (WHOLE, APPLIED)
     assert shop.problems() == []
+
+
+def test_two_processes_that_hold_the_same_copy_back_at_once_write_it_down_once(shop: Shop) -> None:
+    """The one that comes second finds that written already; both say what is wrong."""
+    shop.drop_orders()
+    assert shop.fold(shop.night(0)) == [DONE]
+
+    results = shop.together([shop.night(3, ORDERS), shop.night(3, ORDERS)])
+
+    said = [error for (result,) in results for error in result.failed.values()]
+    assert len(said) == 2
+    assert all("found no table SHOP.ORDERS in the clone of 2026-10-04" in error for error in said)
+    assert [statement.kind for statement in shop.emulator.log].count("ROLLBACK") == 1
+    assert shop.account.ledger()["SHOP.ORDERS"] == [(1, "applied", 3, 3, 0, None), (4, "quarantined", 0, 0, 0, ANY)]
+    assert shop.problems() == []
+
+
+def test_two_processes_that_fold_the_same_absent_table_at_once_write_it_down_once(shop: Shop) -> None:
+    """It was never there before, so that there is no history that one could wait for."""
+    shop.drop_orders()
+
+    assert shop.together([shop.night(3, ORDERS), shop.night(3, ORDERS)]) == [[DONE], [DONE]]
+
+    assert [statement.kind for statement in shop.emulator.log].count("ROLLBACK") == 1
+    assert shop.account.ledger() == {"SHOP.ORDERS": [(4, "applied", 0, 0, 0, None)]}
 
 
 @pytest.mark.parametrize("pattern", [LEDGER, "^commit$"])

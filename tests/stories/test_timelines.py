@@ -3,35 +3,35 @@
 One dbt process folds hundreds of timelines, as tables of a schema per order. Each is compared with an oracle that knows nothing
 of SQL, and, but for when Fivetran last wrote a row, with the table that came of folding in order.
 
-    python -m tests.stories.test_timelines 10000        as many timelines, each in every order
+    python -m tests.stories.test_timelines 10000        as many timelines, each in every order; --engine says on which engine
 """
 
+import argparse
 import collections
 import dataclasses
 import datetime as dt
 import random
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from history_assets import dbt_run
 from history_assets.naming import quote
 from history_assets.refresh import refresh
-from history_assets.settings import Settings
 from history_assets.snapshots import Plan, night
 from history_assets.verification import verify
 from history_assets.warehouse.base import Status
-from history_assets.warehouse.duckdb import DuckDBWarehouse
-from tests.stories.timelines import NIGHTS, History, State, Timeline, collect, family, history_of
+from tests.stories import engines
+from tests.stories.engines import Engine, Stored
+from tests.stories.timelines import DOMAINS, NIGHTS, History, State, Timeline, collect, history_of
 
-FIRST = dt.date(2026, 11, 1)
-WIDEST = {"INTEGER": "HUGEINT", "DOUBLE": "DOUBLE"}
-OURS = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
+FIRST = dt.date(2026, 10, 1)
+EMPTY = ("_fivetran_synced timestamptz", None)
+IN_TESTS = {"duckdb": (100, range(5)), "snowflake": (25, range(1))}
+"""How many timelines each test tells of an engine, and by which seeds: the emulated account takes longer for each."""
 ORDERS = ("in_order", "shuffled", "doubled", "late", "again")
 
 
@@ -40,9 +40,10 @@ def date_of(number: int) -> dt.date:
 
 
 class Bench:
-    """A home with the clones of many timelines, one table each, in a schema per order of folding."""
+    """An engine with the clones of many timelines, one table each, in a schema per order of folding."""
 
-    def __init__(self, home: Path, timelines: Sequence[Timeline], *, every_order: bool = True) -> None:
+    def __init__(self, engine: Engine, timelines: Sequence[Timeline], *, every_order: bool = True) -> None:
+        self.engine = engine
         self.timelines = {f"t{number}": timeline for number, timeline in enumerate(timelines)}
         names = list(self.timelines)
         others = ORDERS[1:]
@@ -50,28 +51,22 @@ class Bench:
         if every_order:
             self.tables = dict.fromkeys(ORDERS, names)
         keys = {f"{order}.{name}": state.key for name, (state, *_) in self.timelines.items() for order in ORDERS if state}
-        self.settings = Settings(home=home, gates=(), keys=keys, threads=2)
-        self.warehouse = DuckDBWarehouse(self.settings)
-        self.warehouse.raw.mkdir(parents=True)
+        self.settings = engine.settings(gates=(), keys=keys, threads=2)
+        self.warehouse = engine.warehouse(gates=(), keys=keys, threads=2)
         for order in ORDERS:
-            with duckdb.connect(str(self.warehouse.raw / f"{order}.duckdb")) as connection:
-                for name in self.tables[order]:
-                    connection.execute(f"create table {name} (_fivetran_synced timestamptz)")
+            self.engine.land(order, f"{date_of(-1)}T12:00", dict.fromkeys(self.tables[order], EMPTY), str(date_of(-1)))
         self.project = refresh(self.settings, self.warehouse).project.folder
 
-    def land(self, number: int, schemas: Sequence[str], *, other: bool = False, replace: bool = False) -> None:
-        """Make the schemas' raw files and clones of a night; ``other`` gives it another night's content."""
-        built = self.settings.home / "built.duckdb"
-        built.unlink(missing_ok=True)
-        with duckdb.connect(str(built)) as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            for name, timeline in self.timelines.items():
-                _create(connection, name, timeline[(number + 2) % NIGHTS if other else number], number)
-            connection.execute("create table always_there (_fivetran_synced timestamptz)")
-        for schema in schemas:
-            shutil.copy(built, self.warehouse.raw / f"{schema}.duckdb")
-            cutoff = self.settings.cutoffs().at(date_of(number))
-            self.warehouse.clone(schema, date_of(number), lambda cutoff=cutoff: cutoff, replace=replace)
+    def land(self, number: int, schema: str, hour: int = 20, *, other: bool = False, replace: bool = False) -> None:
+        """Land a schema of a night at an hour before it, and clone it; ``other`` gives it another night's content."""
+        tables: dict[str, tuple[str, str | None]] = {"always_there": EMPTY}
+        for name in self.tables[schema]:
+            state = self.timelines[name][(number + 2) % NIGHTS if other else number]
+            if state is not None:
+                tables[name] = _defined(state)
+        self.engine.land(schema, f"{date_of(number - 1)}T{hour}:00", tables, f"{date_of(number)} 00:00:00+00")
+        cutoff = self.settings.cutoffs().at(date_of(number))
+        self.warehouse.clone(schema, date_of(number), lambda: cutoff, replace=replace)
 
     def nights(self, schema: str, numbers: Sequence[int]) -> list[dbt_run.Night]:
         tables = [(schema, name) for name in self.tables[schema]]
@@ -88,80 +83,65 @@ class Bench:
             assert (result.failed, result.error) == ({}, None), asked.run["clone_date"]
 
 
-def _create(connection: duckdb.DuckDBPyConnection, name: str, state: State | None, night: int) -> None:
-    if state is None:
-        return
-    columns = ", ".join(f"{quote(column)} {kind}" for column, kind in state.columns)
-    connection.execute(f"create table {name} ({columns}, _fivetran_synced timestamptz)")
+def _defined(state: State) -> tuple[str, str | None]:
+    """Return a table of a night as DuckDB defines it."""
+    rows = []
     for row in state.rows:
-        values = ", ".join(
-            "null" if value is None else f"cast('{value.replace(chr(39), chr(39) * 2)}' as {kind})"
-            for value, (_, kind) in zip(row, state.columns, strict=True)
+        texts = ["null" if value is None else "'{}'".format(value.replace("'", "''")) for value in row]
+        rows.append(
+            f"select {', '.join(f'cast({text} as {kind})' for text, (_, kind) in zip(texts, state.columns, strict=True))}"
         )
-        connection.execute(
-            f"insert into {name} values ({values}, '2026-11-01 00:00:00+00'::timestamptz + interval {night} day)"
-        )
+    return ", ".join(f"{quote(column)} {kind}" for column, kind in state.columns), " union all ".join(rows) or None
 
 
-def _folded(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> History:
-    """Return a history table in the oracle's terms."""
-    columns = connection.execute(
-        "select column_name, data_type from duckdb_columns() where schema_name = ? and table_name = ? order by column_index",
-        [schema, table],
-    ).fetchall()
-    kept = [(name, kind) for name, kind in columns if name not in OURS and not name.startswith("_fivetran_synced")]
-    labels = [_label(name, kind) for name, kind in kept]
-    texts = [f"cast(cast({quote(name)} as {_widest(kind)}) as varchar)" for name, kind in kept]
-    start = f"timestamp '{FIRST}'"
-    bounds = f"datediff('day', {start}, dbt_valid_from), datediff('day', {start}, dbt_valid_to)"
-    history: History = collections.Counter()
-    for *values, since, until in connection.execute(f"select {', '.join([*texts, bounds])} from {schema}.{table}").fetchall():
-        row = frozenset((label, value) for label, value in zip(labels, values, strict=True) if value is not None)
-        history[row, since, until] += 1
-    return history
+class Reader:
+    """What an engine's histories say in the oracle's terms, and the oracle's histories with values as the engine gives them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        pairs = [(kind, text) for kind, texts in DOMAINS.items() for text in texts if engine.holds(kind, text)]
+        self.values = {(self.family(kind), text): repr(engine.read(kind, text)) for kind, text in pairs}
+
+    def family(self, kind: str) -> str:
+        return self.engine.family(self.engine.type_of(kind))
+
+    def expected(self, timeline: Timeline) -> History:
+        """Return the history that must come of a timeline."""
+        history: History = collections.Counter()
+        for (row, since, until), copies in history_of(dict(enumerate(timeline)), self.family).items():
+            values = frozenset(((name, family), self.values[family, text]) for (name, family), text in row)
+            history[values, since, until] = copies
+        return history
+
+    def found(self, stored: Stored) -> History:
+        """Return a history as it is stored."""
+        labels = [self._label(name, kind) for name, kind in stored.source.items()]
+        intervals = stored.values("dbt_valid_from", "dbt_valid_to")
+        history: History = collections.Counter()
+        for row, (since, until) in zip(stored.values(*stored.source), intervals, strict=True):
+            values = frozenset((label, repr(value)) for label, value in zip(labels, row, strict=True) if value is not None)
+            history[values, _number(since), None if until is None else _number(until)] += 1
+        return history
+
+    def _label(self, name: str, kind: str) -> tuple[str, str]:
+        if name.endswith("__as_is"):
+            return name.removesuffix("__as_is").lower(), self.engine.family(kind)
+        if "__as_" in name:
+            logical, _, apart = name.rpartition("__as_")
+            return logical.removesuffix("__as_is").lower(), apart
+        return name.lower(), self.engine.family(kind)
 
 
-def _label(name: str, kind: str) -> tuple[str, str]:
-    if name.endswith("__as_is"):
-        return name.removesuffix("__as_is").lower(), family(kind)
-    if "__as_" in name:
-        logical, _, apart = name.rpartition("__as_")
-        return logical.removesuffix("__as_is").lower(), apart
-    return name.lower(), family(kind)
+def _number(cutoff: dt.datetime) -> int:
+    """Return the number of the night of a cutoff."""
+    assert cutoff.time() == dt.time(0), cutoff
+    return (cutoff.date() - FIRST).days
 
 
-def _widest(kind: str) -> str:
-    return WIDEST.get(family(kind), kind)
-
-
-def _written(connection: duckdb.DuckDBPyConnection, history: History) -> History:
-    """Return an oracle's history with its values as the engine writes them."""
-    known: dict[tuple[str, str], str] = {}
-
-    def written(kind: str, value: str) -> str:
-        if (kind, value) not in known:
-            cast = WIDEST.get(kind) or (f"DECIMAL(38,{kind[8:]})" if kind.startswith("DECIMAL_") else kind)
-            sql = f"select cast(cast($1 as {cast}) as varchar)"
-            known[kind, value] = connection.execute(sql, [value]).fetchall()[0][0]
-        return known[kind, value]
-
-    return collections.Counter(
-        {
-            (frozenset((column, written(column[1], value)) for column, value in row), since, until): copies
-            for (row, since, until), copies in history.items()
-        }
-    )
-
-
-def _table(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> tuple[object, ...]:
-    """Return all of a history table that must be the same in every order: columns by name, and rows with their identifiers."""
-    columns = connection.execute(
-        "select column_name, data_type from duckdb_columns() where schema_name = ? and table_name = ? order by column_name",
-        [schema, table],
-    ).fetchall()
-    names = ", ".join(quote(name) for name, _ in columns if not name.startswith("_fivetran_synced"))
-    rows = connection.execute(f"select {names} from {schema}.{table}").fetchall() if columns else []
-    return columns, sorted(map(repr, rows))
+def _same_in_every_order(stored: Stored) -> tuple[object, ...]:
+    """Return all of a history that must be the same in every order: columns by name, and rows with their identifiers."""
+    types = {name: stored.types[name] for name in sorted(stored.types) if name != "_fivetran_synced"}
+    return types, sorted(map(repr, stored.values(*types)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,17 +152,18 @@ class Outcome:
     tables: int
 
 
-def check(home: Path, timelines: Sequence[Timeline], seed: int, *, every_order: bool) -> Outcome:
+def check(engine: Engine, timelines: Sequence[Timeline], seed: int, *, every_order: bool) -> Outcome:
     """Fold timelines in order and in the others, or in one of the others each, and return what is wrong."""
-    bench = Bench(home, timelines, every_order=every_order)
+    bench = Bench(engine, timelines, every_order=every_order)
     everything = list(range(NIGHTS))
     chance = random.Random(seed)
     shuffled = chance.sample(everything, NIGHTS)
     late = chance.choice(everything[:-1])
     again = chance.choice(everything)
     for number in everything:
-        bench.land(number, ORDERS)
-    bench.land(again, ["again"], other=True, replace=True)
+        for order in ORDERS:
+            bench.land(number, order)
+    bench.land(again, "again", 21, other=True, replace=True)
     first = [
         *bench.nights("in_order", everything),
         *bench.nights("shuffled", shuffled),
@@ -192,43 +173,55 @@ def check(home: Path, timelines: Sequence[Timeline], seed: int, *, every_order: 
     ]
     bench.fold(first)
     # Made again with its own content, the night must come to what it would have been at first.
-    bench.land(again, ["again"], replace=True)
+    bench.land(again, "again", 22, replace=True)
     bench.fold(bench.nights("again", [again]))
     wrong = collections.defaultdict[str, list[str]](list)
     for finding in verify(bench.warehouse):
         if finding.problem:
             wrong[finding.table].append(f"{finding.schema}: {finding.problem}")
     assert all(row.status is Status.APPLIED for row in bench.warehouse.ledger())
-    with duckdb.connect(str(bench.warehouse.history), read_only=True) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        for name, timeline in bench.timelines.items():
-            expected = _written(connection, history_of(dict(enumerate(timeline))))
-            tables = {order: _table(connection, order, name) for order in ORDERS if name in bench.tables[order]}
-            for order in tables:
-                found = _folded(connection, order, name) if tables[order][0] else collections.Counter()
-                if found != expected:
-                    wrong[name].append(f"{order}: missing {expected - found}, too much {found - expected}")
-                if order != "again" and tables[order] != tables["in_order"]:
-                    wrong[name].append(f"{order}: {tables[order]}, not {tables['in_order']} as in order")
+    reader = Reader(engine)
+    histories = {order: engine.histories(order) for order in ORDERS}
+    for name, timeline in bench.timelines.items():
+        expected = reader.expected(timeline)
+        tables = {order: histories[order][name] for order in ORDERS if name in bench.tables[order]}
+        in_order = _same_in_every_order(tables["in_order"])
+        for order, stored in tables.items():
+            found = reader.found(stored)
+            if found != expected:
+                wrong[name].append(f"{order}: missing {expected - found}, too much {found - expected}")
+            if order != "again" and _same_in_every_order(stored) != in_order:
+                wrong[name].append(f"{order}: {_same_in_every_order(stored)}, not {in_order} as in order")
     folded = sum(len(names) for names in bench.tables.values())
     return Outcome({repr(bench.timelines[name]): said for name, said in wrong.items()}, folded)
 
 
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.xdist_group(f"timelines {seed}")) for seed in range(5)])
-def test_every_night_of_every_timeline_comes_back_in_every_order(seed: int, tmp_path: Path) -> None:
-    """100 timelines, each in order and in one of the other orders."""
-    outcome = check(tmp_path / "home", collect(100, seed), seed, every_order=False)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tell as many timelines as the engine has time for, each seed's with any worker."""
+    count, seeds = IN_TESTS[metafunc.config.getoption("engine")]
+    marks = [pytest.mark.xdist_group(f"timelines {seed}") for seed in seeds]
+    metafunc.parametrize(
+        ("count", "seed"), [pytest.param(count, seed, marks=mark) for seed, mark in zip(seeds, marks, strict=True)]
+    )
+
+
+def test_every_night_of_every_timeline_comes_back_in_every_order(
+    count: int, seed: int, engine_name: str, tmp_path: Path
+) -> None:
+    """Each in order and in one of the other orders."""
+    with engines.installed(engine_name, tmp_path / "home") as engine:
+        outcome = check(engine, collect(count, seed, engine.holds), seed, every_order=False)
 
     assert outcome.wrong == {}
 
 
-def main(count: int, seed: int) -> int:
+def main(count: int, seed: int, engine_name: str) -> int:
     """Check timelines in every order, a hundred at a time, printing each that is wrong; returns how many are."""
     failed = 0
     for start in range(0, count, 100):
-        with tempfile.TemporaryDirectory() as folder:
-            part = collect(min(100, count - start), seed + start)
-            outcome = check(Path(folder) / "home", part, seed + start, every_order=True)
+        with tempfile.TemporaryDirectory() as folder, engines.installed(engine_name, Path(folder) / "home") as engine:
+            part = collect(min(100, count - start), seed + start, engine.holds)
+            outcome = check(engine, part, seed + start, every_order=True)
         for timeline, said in outcome.wrong.items():
             print(timeline, *said, sep="\n    ")
         failed += len(outcome.wrong)
@@ -237,4 +230,9 @@ def main(count: int, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, int(sys.argv[2]) if len(sys.argv) > 2 else 0) > 0)
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("count", nargs="?", type=int, default=10_000)
+    parser.add_argument("seed", nargs="?", type=int, default=0)
+    parser.add_argument("--engine", choices=engines.NAMES, default=engines.NAMES[0])
+    arguments = parser.parse_args()
+    sys.exit(main(arguments.count, arguments.seed, arguments.engine) > 0)

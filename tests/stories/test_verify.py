@@ -1,17 +1,14 @@
 """Verify: what it proves, what it finds after a history was damaged by hand, and what a repair puts right."""
 
-import shutil
+import datetime as dt
 import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import duckdb
 import pytest
 
 from history_assets import cli
-from history_assets.naming import quote
-from tests.stories.engines import DuckDB, Night
+from tests.stories.engines import Engine, Night
 from tests.stories.test_gates import Seen, Story
 
 Verify = Callable[..., tuple[int, str, str]]
@@ -39,19 +36,21 @@ OVERLAP = "found 1 rows that overlap in a key that their clone had once, expecte
 COUNTS = "found {} nights with another number of rows than the ledger says, expected none"
 
 DAMAGE = {
-    "changed": "update {t} set v = 'wrong' where v = 'a'",
-    "nulled": "update {t} set v = null where v = 'b'",
-    "deleted": "delete from {t} where v = 'x'",
-    "doubled": "insert into {t} select * from {t} where v = 'a'",
-    "moved": "update {t} set dbt_valid_to = '2026-10-12' where v = 'b'",
-    "strayed": "update {t} set dbt_valid_to = '2026-10-10 12:00' where v = 'b'",
-    "inverted": "update {t} set dbt_valid_from = dbt_valid_to, dbt_valid_to = dbt_valid_from where v = 'b'",
-    "split": "insert into {t} "
-    "select id, v, _fivetran_synced, 'other', '2026-10-11', '2026-10-11', null from {t} where v = 'a'; "
-    "update {t} set dbt_valid_to = '2026-10-11' where v = 'a' and dbt_scd_id <> 'other'",
-    "invented": "insert into {t} values (9, 'z', now(), 'other', '2026-10-11', '2026-10-11', null)",
-    "counted": "update _history_assets.applied set row_count = 7 where table_name = 'counted' and clone_date = '2026-10-11'",
-    "emptied": "delete from {t}",
+    "changed": ["""update {t} set "v" = 'wrong' where "v" = 'a'"""],
+    "nulled": ["""update {t} set "v" = null where "v" = 'b'"""],
+    "deleted": ["""delete from {t} where "v" = 'x'"""],
+    "doubled": ["""insert into {t} select * from {t} where "v" = 'a'"""],
+    "moved": ["""update {t} set dbt_valid_to = '2026-10-12' where "v" = 'b'"""],
+    "strayed": ["""update {t} set dbt_valid_to = '2026-10-10 12:00' where "v" = 'b'"""],
+    "inverted": ["""update {t} set dbt_valid_from = dbt_valid_to, dbt_valid_to = dbt_valid_from where "v" = 'b'"""],
+    "split": [
+        "insert into {t} "
+        """select "id", "v", "_fivetran_synced", 'other', '2026-10-11', '2026-10-11', null from {t} where "v" = 'a'""",
+        """update {t} set dbt_valid_to = '2026-10-11' where "v" = 'a' and dbt_scd_id <> 'other'""",
+    ],
+    "invented": ["insert into {t} select 9, 'z', '2026-10-10', 'other', '2026-10-11', '2026-10-11', null"],
+    "counted": ["update {ledger} set row_count = 7 where table_name = 'counted' and clone_date = '2026-10-11'"],
+    "emptied": ["delete from {t}"],
 }
 """What is done to each table, all of which are alike."""
 
@@ -105,16 +104,15 @@ FOUND = {
 TABLES = (*DAMAGE, "sound")
 
 
-def damage(home: Path, *statements: str) -> None:
-    with duckdb.connect(str(home / "history.duckdb")) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        for statement in statements:
-            connection.execute(statement)
+def damage(engine: Engine, kinds: Iterable[str]) -> None:
+    """Do what is meant for each kind to the table of its name."""
+    for kind in kinds:
+        engine.execute(*(sql.format(t=engine.table("crm", kind), ledger=engine.ledger) for sql in DAMAGE[kind]))
 
 
 def changed(story: Story, before: Mapping[str, list[tuple[Any, ...]]]) -> dict[str, tuple[list[Any], list[Any]]]:
     """Return the tables that are not what they were, with the rows that each lost and gained."""
-    after = {table: story.whole(table) for table in before}
+    after = story.whole()
     return {
         table: ([row for row in before[table] if row not in after[table]], [row for row in after[table] if row not in rows])
         for table, rows in before.items()
@@ -123,31 +121,31 @@ def changed(story: Story, before: Mapping[str, list[tuple[Any, ...]]]) -> dict[s
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+def story(engine: Engine) -> Story:
     """Three clean nights of tables that are all alike, and a spare copy of the history."""
-    story = Story(DuckDB(tmp_path_factory.mktemp("verify")))
+    story = Story(engine)
     seen: list[Seen] = []
     for day, rows in enumerate(ROWS, 10):
         tables: Night = dict.fromkeys(TABLES, ("id int primary key, v varchar", rows))
         seen.append(story.night(day, tables))
     assert [each.report.failures for each in seen] == [(), (), ()]
     assert seen[-1].histories == dict.fromkeys(TABLES, WHOLE)
-    shutil.copy(story.home / "history.duckdb", story.home / "spare.duckdb")
+    engine.keep()
     return story
 
 
 @pytest.fixture
 def fresh(story: Story) -> Story:
     """The story with its history as the nights left it."""
-    shutil.copy(story.home / "spare.duckdb", story.home / "history.duckdb")
+    story.engine.bring_back()
     return story
 
 
 @pytest.fixture
 def verify(fresh: Story, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Verify:
     """Type ``history-assets verify``; returns its exit code and what it wrote to both streams."""
-    monkeypatch.setenv("HISTORY_HOME", str(fresh.home))
-    monkeypatch.setenv("DAGSTER_HOME", str(fresh.home / "dagster"))
+    for name, value in fresh.engine.environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(cli, "out", cli.Console(soft_wrap=True, highlight=False))
     monkeypatch.setattr(cli, "err", cli.Console(stderr=True, soft_wrap=True, highlight=False))
 
@@ -170,7 +168,7 @@ def test_a_sound_history_is_proven_exact(verify: Verify) -> None:
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_is_named_by_table_date_and_rows(kind: str, fresh: Story, verify: Verify) -> None:
     """Nothing else is named, and the exit code is 1."""
-    damage(fresh.home, DAMAGE[kind].format(t=f"crm.{quote(kind)}"))
+    damage(fresh.engine, [kind])
 
     code, printed, complaint = verify()
 
@@ -185,7 +183,8 @@ def test_damage_is_named_by_table_date_and_rows(kind: str, fresh: Story, verify:
 
 
 def test_up_to_five_rows_are_shown(fresh: Story, verify: Verify) -> None:
-    damage(fresh.home, "insert into crm.sound select range, 'z', now(), uuid(), '2026-10-12', '2026-10-12', null from range(9)")
+    rows = [f"select {n}, 'z', '2026-10-10', 'other {n}', '2026-10-12', '2026-10-12', null" for n in range(9)]
+    fresh.engine.execute(f"insert into {fresh.engine.table('crm', 'sound')} {' union all '.join(rows)}")
 
     _, _, complaint = verify("--date", "2026-10-12")
 
@@ -194,15 +193,15 @@ def test_up_to_five_rows_are_shown(fresh: Story, verify: Verify) -> None:
 
 
 def test_the_sync_stamp_is_kept_never_compared(fresh: Story, verify: Verify) -> None:
-    damage(fresh.home, "update crm.sound set _fivetran_synced = null")
+    fresh.engine.execute(f'update {fresh.engine.table("crm", "sound")} set "_fivetran_synced" = null')
 
     assert verify()[0] == 0
 
 
 def test_repair_rebuilds_the_identical_tables(fresh: Story, verify: Verify) -> None:
     """Row for row and column for column, dbt's identifiers and the sync stamps too; from then on all is exact."""
-    before = {table: fresh.whole(table) for table in TABLES}
-    damage(fresh.home, *(statement.format(t=f"crm.{quote(table)}") for table, statement in DAMAGE.items()))
+    before = fresh.whole()
+    damage(fresh.engine, DAMAGE)
 
     code, printed, complaint = verify("--repair")
 
@@ -215,15 +214,13 @@ def test_repair_rebuilds_the_identical_tables(fresh: Story, verify: Verify) -> N
 
 def test_repair_keeps_what_nights_without_a_clone_say(fresh: Story, verify: Verify) -> None:
     """The rows of the kept nights are built again; those of the night that is only in the history stay."""
-    clone = fresh.home / "clones" / "crm" / "2026-10-11.duckdb"
-    aside = clone.rename(clone.with_name("aside"))
-    try:
-        before = {table: fresh.whole(table) for table in TABLES}
-        damage(
-            fresh.home,
-            "update crm.changed set v = 'wrong' where v = 'b'",
-            "delete from crm.deleted where v = 'e'",
-            "insert into crm.doubled select * from crm.doubled where v = 'c' and dbt_valid_to is null",
+    doubled = fresh.engine.table("crm", "doubled")
+    with fresh.engine.without_clone("crm", dt.date(2026, 10, 11)):
+        before = fresh.whole()
+        fresh.engine.execute(
+            f"""update {fresh.engine.table("crm", "changed")} set "v" = 'wrong' where "v" = 'b'""",
+            f"""delete from {fresh.engine.table("crm", "deleted")} where "v" = 'e'""",
+            f"""insert into {doubled} select * from {doubled} where "v" = 'c' and dbt_valid_to is null""",
         )
         assert verify()[0] == 1
 
@@ -232,8 +229,6 @@ def test_repair_keeps_what_nights_without_a_clone_say(fresh: Story, verify: Veri
         assert changed(fresh, before) == {}
         assert code == 0
         assert printed.endswith(f"{2 * len(TABLES)} of {2 * len(TABLES)} table-nights are exact\n")
-    finally:
-        aside.rename(clone)
 
 
 @pytest.mark.parametrize(
@@ -246,9 +241,11 @@ def test_repair_keeps_what_nights_without_a_clone_say(fresh: Story, verify: Veri
 )
 def test_a_row_that_no_night_explains_is_found_and_removed(row: str, fresh: Story, verify: Verify) -> None:
     """Even one that no day shows."""
-    before = fresh.whole("sound")
-    damage(fresh.home, f"insert into crm.sound select 9, 'z', now(), 'other', now(), {row}")
+    before = fresh.whole()
+    fresh.engine.execute(
+        f"insert into {fresh.engine.table('crm', 'sound')} select 9, 'z', '2026-10-10', 'other', '2026-10-10', {row}"
+    )
 
     assert verify()[0] == 1
     assert verify("--repair")[0] == 0
-    assert fresh.whole("sound") == before
+    assert changed(fresh, before) == {}

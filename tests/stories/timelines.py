@@ -1,19 +1,19 @@
 """Timelines: what a table may look like night after night, and the history that must come of it.
 
 A timeline is drawn by Hypothesis as plain text values, so that the oracle here needs no engine: it steps through the nights and
-writes down, for every whole row, from when to when how many copies there were.
+writes down, for every whole row, from when to when how many copies there were. All that it is told of an engine is which types
+are of one family.
 """
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import hypothesis
 from hypothesis import strategies as st
 
 NIGHTS = 6
 
-INTEGERS = ("TINYINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "UBIGINT")
 DOMAINS: Mapping[str, tuple[str, ...]] = {
     "TINYINT": ("0", "1", "127"),
     "INTEGER": ("0", "1", "-2147483648"),
@@ -61,18 +61,11 @@ History = collections.Counter[tuple[Identity, int, int | None]]
 """Rows with the night from which and the night until which they held, each with its number of copies."""
 
 
-def family(kind: str) -> str:
-    """Return the family of a type: types of one family share a column."""
-    if kind in INTEGERS:
-        return "INTEGER"
-    if kind in ("FLOAT", "DOUBLE"):
-        return "DOUBLE"
-    if kind.startswith("DECIMAL"):
-        return f"DECIMAL_{kind[:-1].split(',')[1]}"
-    return "VARCHAR" if kind.startswith("ENUM") else kind
+Family = Callable[[str], str]
+"""What returns the family of a type: types of one family share a column."""
 
 
-def identities(state: State | None) -> collections.Counter[Identity]:
+def identities(state: State | None, family: Family) -> collections.Counter[Identity]:
     """Return a night's whole rows with their number of copies."""
     if state is None:
         return collections.Counter()
@@ -82,12 +75,12 @@ def identities(state: State | None) -> collections.Counter[Identity]:
     )
 
 
-def history_of(applied: Mapping[int, State | None]) -> History:
+def history_of(applied: Mapping[int, State | None], family: Family) -> History:
     """Return the history of the nights that were applied, in maximal intervals; nights are numbers."""
     history: History = collections.Counter()
     open_since: dict[tuple[Identity, int], int] = {}
     for night in sorted(applied):
-        there = {(row, copy) for row, copies in identities(applied[night]).items() for copy in range(copies)}
+        there = {(row, copy) for row, copies in identities(applied[night], family).items() for copy in range(copies)}
         for gone in set(open_since) - there:
             history[gone[0], open_since.pop(gone), night] += 1
         for new in there - set(open_since):
@@ -118,8 +111,8 @@ def timelines(draw: st.DrawFn) -> Timeline:
     return tuple(nights)
 
 
-def collect(count: int, seed: int) -> list[Timeline]:
-    """Return that many different timelines, the same for the same seed."""
+def collect(count: int, seed: int, holds: Callable[[str, str], bool]) -> list[Timeline]:
+    """Return that many different timelines of values of types that an engine ``holds``, the same for the same seed."""
     found: dict[Timeline, None] = {}
     while len(found) < count:
 
@@ -133,11 +126,24 @@ def collect(count: int, seed: int) -> list[Timeline]:
         )
         @hypothesis.given(timelines())
         def gather(timeline: Timeline) -> None:
-            found.setdefault(timeline)
+            if all(holds(kind, value) for kind, value in values(timeline)):
+                found.setdefault(timeline)
 
         gather()
         seed += 1_000_003
     return list(found)[:count]
+
+
+def values(timeline: Timeline) -> set[tuple[str, str]]:
+    """Return the values that a timeline holds, each after its type."""
+    return {
+        (kind, value)
+        for state in timeline
+        if state is not None
+        for row in state.rows
+        for value, (_, kind) in zip(row, state.columns, strict=True)
+        if value is not None
+    }
 
 
 Columns = list[tuple[str, str]]

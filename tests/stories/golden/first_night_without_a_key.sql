@@ -47,9 +47,9 @@ from "HISTORY"."SHOP"."ITEMS"
 where dbt_valid_from = cast('2026-10-01 00:00:00.000000' as timestamp_ntz(9))), (select count(*)
 from "HISTORY"."SHOP"."ITEMS"
 where dbt_valid_to = cast('2026-10-01 00:00:00.000000' as timestamp_ntz(9))), '[{"name": "SKU", "type": "VARCHAR", "family": "VARCHAR"}, {"name": "_FIVETRAN_SYNCED", "type": "TIMESTAMP_TZ(9)", "family": "TIMESTAMP_TZ"}]', '[]', 0, 'applied', null, 'UTC', '00:00'
-from (select coalesce(max(entry), 0) as entry
+from (select count(*) as entries
 from "HISTORY"."_history_assets"."applied"
-where schema_name = 'SHOP' and table_name = 'ITEMS') as written
-where entry = 0;
+where schema_name = 'SHOP' and table_name = 'ITEMS' and entry > 0) as since
+where entries = 0;
 
 commit;

@@ -44,9 +44,9 @@ from "HISTORY"."SHOP"."ORDERS"
 where dbt_valid_from = cast('2026-10-03 00:00:00.000000' as timestamp_ntz(9))), (select count(*)
 from "HISTORY"."SHOP"."ORDERS"
 where dbt_valid_to = cast('2026-10-03 00:00:00.000000' as timestamp_ntz(9))), '[{"name": "ID", "type": "NUMBER(38,0)", "family": "NUMBER_0"}, {"name": "NOTE", "type": "VARCHAR", "family": "VARCHAR"}, {"name": "_FIVETRAN_SYNCED", "type": "TIMESTAMP_TZ(9)", "family": "TIMESTAMP_TZ"}]', '["ID"]', 0, 'applied', null, 'UTC', '00:00'
-from (select coalesce(max(entry), 0) as entry
+from (select count(*) as entries
 from "HISTORY"."_history_assets"."applied"
-where schema_name = 'SHOP' and table_name = 'ORDERS') as written
-where entry = 1;
+where schema_name = 'SHOP' and table_name = 'ORDERS' and entry > 1) as since
+where entries = 0;
 
 commit;
