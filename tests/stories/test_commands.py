@@ -193,13 +193,17 @@ def test_another_cutoff_than_the_historys_is_refused(run: Run, monkeypatch: pyte
     assert "built with 00:00 and UTC: set these again" in complaint
 
 
-def test_refresh_says_what_there_is(run: Run, story_home: Path) -> None:
+def test_refresh_says_what_has_changed_and_what_there_is(run: Run, story_home: Path) -> None:
+    """What has changed once, though nights have refreshed before."""
     Landing(story_home).execute("crm", "2026-11-20T22:00", "create table bad (dbt_valid_to int, _fivetran_synced timestamptz)")
 
     code, printed, complaint = run("refresh")
+    again = run("refresh")
 
+    counts = rf"1 schemas, 2 tables; project (un)?changed: {story_home}/dbt/\w+\n"
     assert code == 0
-    assert re.fullmatch(rf"1 schemas, 2 tables; project (un)?changed: {story_home}/dbt/\w+\n", printed)
+    assert re.fullmatch(rf"new schema crm with 2 tables\n{counts}", printed)
+    assert re.fullmatch(counts, again[1])
     assert complaint == (
         "left out crm.bad: it has a column dbt_valid_to, which history tables use themselves: "
         "exclude the table or rename the column\n"

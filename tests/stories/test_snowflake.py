@@ -170,7 +170,9 @@ def test_refresh_finds_the_tables(moments: Mapping[str, Moment]) -> None:
     typed = moments["refresh"].typed
 
     assert (typed.code, typed.err) == (0, "")
-    assert typed.out.startswith("2 schemas, 4 tables; project changed: ")
+    *drift, counts = typed.out.splitlines()
+    assert drift == ["new schema CRM with 3 tables", "new schema web shop with 1 table"]
+    assert counts.startswith("2 schemas, 4 tables; project changed: ")
 
 
 @pytest.mark.parametrize("moment", [moment for moment in NIGHTS if moment not in ("second", "recloned")])
@@ -512,34 +514,36 @@ def test_sensors_and_the_schedule_send_nothing(story: Snowflake, monkeypatch: py
 
 
 def test_noticing_drift_needs_no_warehouse(story: Snowflake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does the refresh that it leads to; both are traced by their tags."""
+    """Nor does the refresh that it leads to. Where nothing was written it is one statement."""
     account = story.account
     for name, value in account.environment.items():
         monkeypatch.setenv(name, value)
-    settings = account.settings()
+    sensor = build_definitions(account.settings(), now=lambda: dt.datetime(2026, 10, 24, tzinfo=dt.UTC)).resolve_sensor_def(
+        "drift"
+    )
 
     def tick(cursor: str | None) -> tuple[Any, str | None, list[Statement]]:
+        """Return what is asked for, the next cursor, and what was sent."""
         before = len(account.emulator.log)
         with dg.DagsterInstance.get() as instance, dg.build_sensor_context(instance, cursor=cursor) as context:
-            asked = build_definitions(settings).resolve_sensor_def("drift")(context)
-            return asked, context.cursor, list(account.emulator.log[before:])
+            return sensor(context), context.cursor, list(account.emulator.log[before:])
 
-    story.account.warehouse().sessions.close()
-    account.type("refresh")
+    account.type("refresh")  # the nights' refreshes have told nobody
     asked, cursor, first = tick(None)
-    assert asked == dg.SkipReason("nothing has changed")
-    assert tick(cursor)[::2][0] == asked
+    again, cursor, second = tick(cursor)
     story.land(
         "2026-10-24T20:00",
-        ("alter table ACCOUNT add column FAX varchar",),
-        ("create table NEW (_FIVETRAN_SYNCED timestamp_tz)",),
+        ("alter table ACCOUNT add column FAX varchar", "insert into KEYLESS (LABEL) select 'more'"),
+        (f"create table NEW ({SYNCED})",),
     )
-    asked, _, second = tick(cursor)
+    drift, cursor, third = tick(cursor)
     typed = account.type("refresh")
+    after, _, fourth = tick(cursor)
 
-    assert isinstance(asked, dg.RunRequest)
+    assert (asked, again, after) == (dg.SkipReason("nothing has changed"),) * 3
+    assert isinstance(drift, dg.RunRequest)
     assert typed.out.splitlines()[:-1] == ["new column CRM.ACCOUNT.FAX VARCHAR", "new table web shop.NEW (1 column)"]
-    for log in (first, second, typed.log):
-        assert [
-            statement.text for statement in log if statement.needs_warehouse or not statement.text.startswith("SHOW ")
-        ] == []
+    assert [statement.kind for statement in second] == ["SHOW TABLES"]
+    for log in (first, second, third, typed.log, fourth):
+        assert {statement.text.split()[0] for statement in log} == {"SHOW"}
+        assert not any(statement.needs_warehouse for statement in log)
