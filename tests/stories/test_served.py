@@ -290,6 +290,19 @@ def folded_after(instance: dg.DagsterInstance, run: str) -> dg.DagsterRun:
     return ended(instance, fold.run_id)
 
 
+def checks(instance: dg.DagsterInstance) -> dict[str, dg.DagsterRun]:
+    """Return the runs of checks, by the run that each was asked for after."""
+    return {run.tags["dagster/run_key"]: run for run in instance.get_runs() if run.job_name == "checks"}
+
+
+def evaluated(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, tuple[bool, str | None]]:
+    """Return what a run said of each check."""
+    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    found = [event.asset_check_evaluation_data for event in events if event]
+    return {f"{each.asset_key.path[1]} {each.check_name}": (each.passed, each.description) for each in found}
+
+
 def asked(run: dg.DagsterRun) -> tuple[str, str, list[str]]:
     """Return what a run was asked for: job, date or range of dates, assets."""
     first, last = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
@@ -310,7 +323,9 @@ def test_the_ui_shows_the_project_and_what_runs_by_itself(ui: UI) -> None:
             "name": "history_assets",
             "loadStatus": "LOADED",
             "locationOrLoadError": {
-                "repositories": [{"jobs": [{"name": name} for name in ("__ASSET_JOB", "clones", "refresh", "snapshots")]}]
+                "repositories": [
+                    {"jobs": [{"name": name} for name in ("__ASSET_JOB", "checks", "clones", "refresh", "snapshots")]}
+                ]
             },
         }
     ]
@@ -319,6 +334,8 @@ def test_the_ui_shows_the_project_and_what_runs_by_itself(ui: UI) -> None:
         "fold_after_success": "RUNNING",
         "fold_after_failure": "RUNNING",
         "fold_after_canceled": "RUNNING",
+        "check_after_success": "RUNNING",
+        "check_after_failure": "RUNNING",
     }
     # At a midnight during these stories it would add a night of its own.
     ui.stop_schedule("nightly")
@@ -436,9 +453,30 @@ def test_what_a_run_folded_itself_is_not_folded_again(launched: Launched, ui: UI
     assert folds(instance, launched.clone_and_histories) == []
 
 
+def test_the_schemas_of_every_fold_are_checked_by_themselves(launched: Launched, instance: dg.DagsterInstance) -> None:
+    """Four runs folded; those that only cloned checked nothing on their way, and were not checked after."""
+    folding = [run.run_id for run in instance.get_runs() if run.job_name == "snapshots"] + [launched.clone_and_histories]
+
+    eventually(lambda: set(checks(instance)) >= set(folding), "a run of checks after each fold")
+    ran = {after: ended(instance, run.run_id) for after, run in checks(instance).items()}
+
+    assert sorted(ran) == sorted(folding)
+    assert {run.status for run in ran.values()} == {dg.DagsterRunStatus.SUCCESS}
+    (newest,) = [run.run_id for run in instance.get_runs() if asked(run)[:2] == ("snapshots", "2026-03-07")]
+    lost = "found neither clone nor history of 2026-03-03, 2026-03-06, expected one of every date: "
+    assert evaluated(instance, ran[newest]) == {
+        "crm newest_exact": (True, "2 tables of 2026-03-07 are exact"),
+        "crm no_large_drop": (True, "no table has shrunk much"),
+        "crm no_lost_night": (False, lost + "run them where raw still reaches back"),
+    }
+    others = [run for run in instance.get_runs() if run.run_id not in {each.run_id for each in ran.values()}]
+    assert [evaluated(instance, run) for run in others] == [{}] * len(others)
+
+
 def test_all_of_it_ran_once_and_is_exact(instance: dg.DagsterInstance, warehouse: DuckDBWarehouse) -> None:
     """Nothing else was run or recorded, and every night's history is its clone."""
-    assert [(*asked(run)[:2], run.status.value) for run in reversed(instance.get_runs())] == [
+    runs = [run for run in reversed(instance.get_runs()) if run.job_name != "checks"]
+    assert [(*asked(run)[:2], run.status.value) for run in runs] == [
         ("__ASSET_JOB", "2026-03-02", "SUCCESS"),
         ("__ASSET_JOB", "2026-03-03", "SUCCESS"),
         ("snapshots", "2026-03-02", "SUCCESS"),
