@@ -31,6 +31,7 @@ from dagster._utils.error import SerializableErrorInfo, serializable_error_info_
 
 from history_assets.jobs import CLONES_JOB
 from history_assets.partitions import PARTITIONS
+from history_assets.serving import LOCATION
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _DATA: dict[InstigatorType, Any] = {
@@ -60,7 +61,8 @@ def keep_tick(
 
 
 def _origin(name: str) -> RemoteInstigatorOrigin:
-    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="history_assets.definitions"), "local")
+    target = LoadableTargetOrigin(module_name="history_assets.definitions")
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, LOCATION)
     return RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), name)
 
 

@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 
 import dagster as dg
 import pytest
+from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
 
 from history_assets.history import History
 from history_assets.naming import clone_key, history_key
+from history_assets.nights import dagster_home
 from history_assets.partitions import PARTITIONS
 from history_assets.refresh import refresh
 from history_assets.serving import HOST, served
@@ -24,6 +26,7 @@ from history_assets.settings import Settings
 from history_assets.verification import verify
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
+from tests.stories.daemon import turn
 
 CODE = {"repositoryName": "__repository__", "repositoryLocationName": "history_assets"}
 SHOP = "web shop"
@@ -230,6 +233,10 @@ def ui(story_home: Path, environment: pytest.MonkeyPatch, warehouse: DuckDBWareh
     )
     refresh(warehouse.settings, warehouse)
     port = free_port()
+    dagster_home(warehouse.settings)
+    with dg.DagsterInstance.get() as instance:
+        for name in ("syncs", "healing"):  # which would clone the newest date beside these stories
+            turn(instance, name, InstigatorType.SENSOR, InstigatorStatus.STOPPED)
     with served(warehouse.settings, port) as running:
         yield UI(port)
         assert running()
@@ -290,6 +297,19 @@ def folded_after(instance: dg.DagsterInstance, run: str) -> dg.DagsterRun:
     return ended(instance, fold.run_id)
 
 
+def checks(instance: dg.DagsterInstance) -> dict[str, dg.DagsterRun]:
+    """Return the runs of checks, by the run that each was asked for after."""
+    return {run.tags["dagster/run_key"]: run for run in instance.get_runs() if run.job_name == "checks"}
+
+
+def evaluated(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, tuple[bool, str | None]]:
+    """Return what a run said of each check."""
+    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    found = [event.asset_check_evaluation_data for event in events if event]
+    return {f"{each.asset_key.path[1]} {each.check_name}": (each.passed, each.description) for each in found}
+
+
 def asked(run: dg.DagsterRun) -> tuple[str, str, list[str]]:
     """Return what a run was asked for: job, date or range of dates, assets."""
     first, last = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
@@ -310,18 +330,22 @@ def test_the_ui_shows_the_project_and_what_runs_by_itself(ui: UI) -> None:
             "name": "history_assets",
             "loadStatus": "LOADED",
             "locationOrLoadError": {
-                "repositories": [{"jobs": [{"name": name} for name in ("__ASSET_JOB", "clones", "refresh", "snapshots")]}]
+                "repositories": [
+                    {"jobs": [{"name": name} for name in ("__ASSET_JOB", "checks", "clones", "refresh", "snapshots")]}
+                ]
             },
         }
     ]
     assert ui.automations() == {
         "drift": "RUNNING",
         "nightly": "RUNNING",
+        "syncs": "STOPPED",
+        "healing": "STOPPED",
         "fold_after_success": "RUNNING",
         "fold_after_failure": "RUNNING",
         "fold_after_canceled": "RUNNING",
-        "syncs": "RUNNING",
-        "healing": "RUNNING",
+        "check_after_success": "RUNNING",
+        "check_after_failure": "RUNNING",
     }
     # At a midnight during these stories it would add a night of its own.
     ui.stop_schedule("nightly")
@@ -439,13 +463,30 @@ def test_what_a_run_folded_itself_is_not_folded_again(launched: Launched, ui: UI
     assert folds(instance, launched.clone_and_histories) == []
 
 
+def test_the_schemas_of_every_fold_are_checked_by_themselves(launched: Launched, instance: dg.DagsterInstance) -> None:
+    """Four runs folded; those that only cloned checked nothing on their way, and were not checked after."""
+    folding = [run.run_id for run in instance.get_runs() if run.job_name == "snapshots"] + [launched.clone_and_histories]
+
+    eventually(lambda: set(checks(instance)) >= set(folding), "a run of checks after each fold")
+    ran = {after: ended(instance, run.run_id) for after, run in checks(instance).items()}
+
+    assert sorted(ran) == sorted(folding)
+    assert {run.status for run in ran.values()} == {dg.DagsterRunStatus.SUCCESS}
+    (newest,) = [run.run_id for run in instance.get_runs() if asked(run)[:2] == ("snapshots", "2026-03-07")]
+    lost = "found neither clone nor history of 2026-03-03, 2026-03-06, expected one of every date: "
+    assert evaluated(instance, ran[newest]) == {
+        "crm newest_exact": (True, "2 tables of 2026-03-07 are exact"),
+        "crm no_large_drop": (True, "no table has shrunk much"),
+        "crm no_lost_night": (False, lost + "run them where raw still reaches back"),
+    }
+    others = [run for run in instance.get_runs() if run.run_id not in {each.run_id for each in ran.values()}]
+    assert [evaluated(instance, run) for run in others] == [{}] * len(others)
+
+
 def test_all_of_it_ran_once_and_is_exact(instance: dg.DagsterInstance, warehouse: DuckDBWarehouse) -> None:
-    """Nothing else was run or recorded, but for the newest date, which is cloned by itself; every history is its clone."""
-    ran = [(*asked(run)[:2], run.status.value) for run in reversed(instance.get_runs())]
-    by_itself = [run for run in ran if not run[1].startswith("2026-03")]
-    assert len(by_itself) == len(set(by_itself))
-    assert {(job, status) for job, _, status in by_itself} == {("clones", "SUCCESS"), ("snapshots", "SUCCESS")}
-    assert [run for run in ran if run not in by_itself] == [
+    """Nothing else was run or recorded, and every night's history is its clone."""
+    runs = [run for run in reversed(instance.get_runs()) if run.job_name != "checks"]
+    assert [(*asked(run)[:2], run.status.value) for run in runs] == [
         ("__ASSET_JOB", "2026-03-02", "SUCCESS"),
         ("__ASSET_JOB", "2026-03-03", "SUCCESS"),
         ("snapshots", "2026-03-02", "SUCCESS"),
@@ -468,7 +509,7 @@ def test_all_of_it_ran_once_and_is_exact(instance: dg.DagsterInstance, warehouse
     # 2 tables on the 2nd, 3rd and 7th, all 5 on the 4th and 5th
     findings = list(verify(warehouse))
     assert [finding.problem for finding in findings if finding.problem] == []
-    assert sum(finding.date is not None and finding.date.month == 3 for finding in findings) == 16
+    assert sum(finding.date is not None for finding in findings) == 16
     assert rows(warehouse, "crm.account", "2026-03-02") == [(1, "Ann"), (2, "Bob"), (3, None)]
     assert rows(warehouse, "crm.account", "2026-03-07") == [(1, "Ann"), (2, "Bobby"), (4, "Dan"), (5, "Eve")]
     assert rows(warehouse, "crm.note", "2026-03-05") == [("same",), ("same",)]
