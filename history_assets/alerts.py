@@ -31,11 +31,13 @@ class Sort(enum.StrEnum):
     HELD_BACK = "held back"
     SENSOR = "sensor fails"
     SILENT = "silent"
+    CHECK = "check fails"
 
 
 _REMEDIES = {
     Sort.FAILED: "mend what the reason names, then: history-assets run --date {date}",
     Sort.HELD_BACK: "look at the copy; if it is right as it is: history-assets run --date {date} --allow GATE",
+    Sort.CHECK: "look at the check in the Dagster UI; history-assets verify --repair mends what differs",
     Sort.SILENT: "look at the connection in Fivetran; pause it there if it is to be silent",
     Sort.SENSOR: "look at the sensor's ticks in the Dagster UI, under Automation",
 }

@@ -28,6 +28,9 @@ SCHEMA_CHECKS = {
 }
 """The checks of a schema's clones, with what each says."""
 
+WRONG = "wrong"
+"""Metadata of their results: how much is wrong that no run has told of."""
+
 
 def exactness_checks(inventory: Inventory, warehouse: Warehouse) -> dg.AssetChecksDefinition:
     """Return the check of every history: as of each night it is that night's clone, and it contradicts itself nowhere."""
@@ -100,33 +103,39 @@ def schema_checks(inventory: Inventory, warehouse: Warehouse) -> dg.AssetChecksD
         for key in selected:
             schema = schemas[key.asset_key]
             if key.name == NEWEST_EXACT:
-                problems, fine = newest[schema]
+                problems, fine, wrong = newest[schema]
             elif key.name == NO_LOST_NIGHT:
                 problems, fine = _lost(clones.get(schema, ()), ledger[schema]), "every recent date has a clone or is folded"
+                wrong = len(problems)
             else:
                 share, rows = warehouse.settings.shrunken_share, warehouse.settings.shrunken_rows
-                problems, fine = large_drops(ledger[schema], share, rows), "no table has shrunk much"
+                problems, fine, wrong = large_drops(ledger[schema], share, rows), "no table has shrunk much", 0
             yield dg.AssetCheckResult(
                 passed=not problems,
                 asset_key=key.asset_key,
                 check_name=key.name,
                 description="; ".join(problems) or fine,
                 severity=dg.AssetCheckSeverity.WARN if key.name == NO_LARGE_DROP else dg.AssetCheckSeverity.ERROR,
+                metadata={WRONG: dg.MetadataValue.int(wrong)},
             )
 
     return nights
 
 
-def _newest(warehouse: Warehouse, schema: str, clones: Collection[dt.date], ledger: Sequence[Applied]) -> tuple[list[str], str]:
-    """Return what is wrong with the histories as of a schema's newest clone, and what to say where nothing is."""
+def _newest(
+    warehouse: Warehouse, schema: str, clones: Collection[dt.date], ledger: Sequence[Applied]
+) -> tuple[list[str], str, int]:
+    """Return what is wrong with the histories as of a schema's newest clone, what to say if nothing is, and how many differ."""
     clone = warehouse.find_clone(schema, max(clones)) if clones else None
     if clone is None:
-        return [f"found no clone of {schema}: run a night first"], ""
+        return [f"found no clone of {schema}: run a night first"], "", 0
     rows = [row for row in ledger if row.date == clone.date]
-    findings = [*unfolded(warehouse, clone, rows), *verify_clone(warehouse, clone, rows)]
+    left, compared = list(unfolded(warehouse, clone, rows)), list(verify_clone(warehouse, clone, rows))
     # Of a clone that was made again, both say so.
-    problems = {finding.table: finding.problem for finding in reversed(findings) if finding.problem}
-    return [problems[table] for table in sorted(problems)], f"{len(findings)} tables of {clone.date} are exact"
+    problems = {finding.table: finding.problem for finding in (*compared, *left) if finding.problem}
+    wrong = {finding.table for finding in compared if finding.problem} - {finding.table for finding in left if finding.problem}
+    fine = f"{len(left) + len(compared)} tables of {clone.date} are exact"
+    return [problems[table] for table in sorted(problems)], fine, len(wrong)
 
 
 def _lost(clones: Collection[dt.date], ledger: Sequence[Applied]) -> list[str]:

@@ -1,5 +1,5 @@
 """What should happen by itself and does not: connections that fall silent, sensors and schedules that fail
-or do not tick.
+or do not tick, checks that fail.
 
 Belongs here: seeing it, from what is free to ask. Does not belong here: what is said of it (``alerts``).
 """
@@ -13,8 +13,11 @@ import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, InstigatorType, TickStatus
 
 from history_assets.alerts import Event, Sort, alert
+from history_assets.checks import WRONG
 from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory
+from history_assets.jobs import checks_of
+from history_assets.naming import clone_key
 from history_assets.syncing import open_teller
 from history_assets.warehouse.base import Warehouse
 
@@ -54,12 +57,23 @@ def _stalled(state: InstigatorState, ticks: Sequence[InstigatorTick], now: dt.da
     return None
 
 
+def failing(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) -> Iterator[Event]:
+    """Yield the checks of the schemas that last failed, but for what a gate holds back: of that the run has told."""
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(checks)
+    for key, record in sorted(latest.items()):
+        evaluation = record.event.asset_check_evaluation if record.event else None
+        if evaluation and not evaluation.passed and evaluation.metadata[WRONG].value:
+            reason = f"{key.name}: {evaluation.description}"
+            yield Event(Sort.CHECK, "/".join(key.asset_key.path), reason, run_id=record.run_id)
+
+
 def watch_sensor(inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> list[dg.SensorDefinition]:
     """Return the sensor that tells the channels of what should happen and does not; none without channels."""
     settings, teller = warehouse.settings, open_teller(warehouse)
     if not settings.alert_urls:
         return []
     schemas = [schema.name for schema in inventory.schemas]
+    checks = checks_of([dg.AssetKey(clone_key(schema)) for schema in schemas])
 
     @dg.sensor(
         name=WATCH,
@@ -69,7 +83,7 @@ def watch_sensor(inventory: Inventory, warehouse: Warehouse, now: Callable[[], d
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         at = now()
-        events = list(stalled(context.instance, at))
+        events = [*stalled(context.instance, at), *failing(context.instance, checks)]
         try:
             silent = list(teller.silent(schemas, at)) if teller else []
         except HistoryError as error:  # which stalls the sensor syncs too, and is told so

@@ -10,7 +10,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
 from dagster._utils.error import SerializableErrorInfo
 
 from history_assets.alerts import Event, Sort
-from history_assets.watching import stalled
+from history_assets.watching import failing, stalled
 from tests.stories.daemon import keep_tick, turn
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
@@ -73,3 +73,31 @@ def test_one_that_somebody_turned_off_is_not(instance: dg.DagsterInstance) -> No
     ticked(instance, [(3, BAD), (2, BAD), (1, BAD)], status=InstigatorStatus.STOPPED)
 
     assert list(stalled(instance, NOW)) == []
+
+
+CRM = dg.AssetKey(["clones", "crm"])
+EXACT, LOST = dg.AssetCheckKey(CRM, "newest_exact"), dg.AssetCheckKey(CRM, "no_lost_night")
+
+
+def evaluated(instance: dg.DagsterInstance, key: dg.AssetCheckKey, description: str, *, passed: bool, wrong: int) -> None:
+    metadata = {"wrong": dg.MetadataValue.int(wrong)}
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=key.asset_key, check_name=key.name, passed=passed, metadata=metadata, description=description
+        )
+    )
+
+
+def test_a_check_that_failed_last_is_told_but_not_of_what_is_held_back(instance: dg.DagsterInstance) -> None:
+    evaluated(instance, LOST, "found neither clone nor history of 2026-11-20", passed=False, wrong=1)
+    evaluated(instance, EXACT, "crm.t as of 2026-11-21 is held back: no rows", passed=False, wrong=0)
+
+    (event,) = failing(instance, [EXACT, LOST])
+    assert (event.sort, event.asset, event.reason) == (
+        Sort.CHECK,
+        "clones/crm",
+        "no_lost_night: found neither clone nor history of 2026-11-20",
+    )
+
+    evaluated(instance, LOST, "every recent date has a clone or is folded", passed=True, wrong=0)
+    assert list(failing(instance, [EXACT, LOST])) == []
