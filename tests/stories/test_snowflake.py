@@ -486,8 +486,8 @@ def leaks(story: Snowflake, secret: str) -> list[str]:
     ]
 
 
-def test_sensors_and_the_schedule_send_nothing(story: Snowflake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loaded as Dagster loads them, over the instance that the nights were recorded in; they decide by that alone."""
+def test_sensors_and_the_schedule_wake_no_warehouse(story: Snowflake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loaded as Dagster loads them, over the instance that the nights were recorded in; they decide by that, and by SHOW."""
     account = story.account
     for name, value in account.environment.items():
         monkeypatch.setenv(name, value)
@@ -506,11 +506,12 @@ def test_sensors_and_the_schedule_send_nothing(story: Snowflake, monkeypatch: py
             context = dg.build_run_status_sensor_context(sensor.name, event.event_log_entry.dagster_event, instance, run)
             asked.append(len(list(sensor(context))))  # type: ignore[call-overload]
 
-    assert isinstance(tick, dg.RunRequest)
-    assert tick.partition_key == "2026-10-24"
+    assert [request.partition_key for request in tick] == ["2026-10-24"]  # type: ignore[union-attr]
     assert len(runs) == len(NIGHTS)
     assert set(asked) == {1}
-    assert account.emulator.log[before:] == []
+    sent = account.emulator.log[before:]
+    assert [statement.kind for statement in sent] == ["SHOW SCHEMAS", "SHOW SCHEMAS"]
+    assert not any(statement.needs_warehouse for statement in sent)
 
 
 def test_noticing_drift_needs_no_warehouse(story: Snowflake, monkeypatch: pytest.MonkeyPatch) -> None:
