@@ -91,10 +91,9 @@ class World:
 
     def history(self, schema: str) -> list[tuple[Any, ...]]:
         """Return the history of the row that changes: value, state, first and last day."""
-        names, rows = self.engine.history(schema, "T")
-        found = [dict(zip(names, row, strict=True)) for row in rows]
-        spans = ((each["dbt_valid_from"].day, each["dbt_valid_to"] and each["dbt_valid_to"].day) for each in found)
-        return sorted((each["V"], each["STATE"], *span) for each, span in zip(found, spans, strict=True) if each["ID"] == 1)
+        found = self.engine.histories(schema)["T"].values("ID", "V", "STATE", "dbt_valid_from", "dbt_valid_to")
+        spans = ((value, state, since.day, until and until.day) for key, value, state, since, until in found if key == 1)
+        return sorted(spans)
 
     def told(self, schema: str) -> list[tuple[str, Mapping[str, Any]]]:
         """Return what Dagster knows of a schema's syncs, oldest first."""

@@ -49,9 +49,8 @@ class Told:
 
 
 def history(engine: Snowflake) -> list[tuple[Any, ...]]:
-    columns, rows = engine.history("crm", "account")
-    at = [columns.index(name) for name in ("id", "v", "dbt_valid_from", "dbt_valid_to")]
-    return sorted((row[at[0]], row[at[1]], day_of(row[at[2]]), day_of(row[at[3]])) for row in rows)
+    found = engine.histories("crm")["account"].values("id", "v", "dbt_valid_from", "dbt_valid_to")
+    return sorted((key, value, day_of(since), day_of(until)) for key, value, since, until in found)
 
 
 @pytest.fixture(scope="module")
