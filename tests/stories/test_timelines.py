@@ -30,7 +30,7 @@ from tests.stories.timelines import DOMAINS, NIGHTS, History, State, Timeline, c
 
 FIRST = dt.date(2026, 10, 1)
 EMPTY = ("_fivetran_synced timestamptz", None)
-IN_TESTS = {"duckdb": (100, range(5)), "snowflake": (25, range(1))}
+IN_TESTS = {"duckdb": (100, range(5)), "snowflake": (10, range(1))}
 """How many timelines each test tells of an engine, and by which seeds: the emulated account takes longer for each."""
 ORDERS = ("in_order", "shuffled", "doubled", "late", "again")
 
@@ -47,7 +47,7 @@ class Bench:
         self.timelines = {f"t{number}": timeline for number, timeline in enumerate(timelines)}
         names = list(self.timelines)
         others = ORDERS[1:]
-        self.tables = {order: names[at :: len(others)] for at, order in enumerate(others)} | {ORDERS[0]: names}
+        self.tables = {order: names[at :: len(others)] for at, order in enumerate(others)} | {ORDERS[0]: names[::5]}
         if every_order:
             self.tables = dict.fromkeys(ORDERS, names)
         keys = {f"{order}.{name}": state.key for name, (state, *_) in self.timelines.items() for order in ORDERS if state}
@@ -185,12 +185,12 @@ def check(engine: Engine, timelines: Sequence[Timeline], seed: int, *, every_ord
     for name, timeline in bench.timelines.items():
         expected = reader.expected(timeline)
         tables = {order: histories[order][name] for order in ORDERS if name in bench.tables[order]}
-        in_order = _same_in_every_order(tables["in_order"])
+        in_order = _same_in_every_order(tables["in_order"]) if "in_order" in tables else None
         for order, stored in tables.items():
             found = reader.found(stored)
             if found != expected:
                 wrong[name].append(f"{order}: missing {expected - found}, too much {found - expected}")
-            if order != "again" and _same_in_every_order(stored) != in_order:
+            if in_order is not None and order != "again" and _same_in_every_order(stored) != in_order:
                 wrong[name].append(f"{order}: {_same_in_every_order(stored)}, not {in_order} as in order")
     folded = sum(len(names) for names in bench.tables.values())
     return Outcome({repr(bench.timelines[name]): said for name, said in wrong.items()}, folded)
@@ -208,7 +208,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_every_night_of_every_timeline_comes_back_in_every_order(
     count: int, seed: int, engine_name: str, tmp_path: Path
 ) -> None:
-    """Each in order and in one of the other orders."""
+    """Each in one of the other orders, every fifth in order too."""
     with engines.installed(engine_name, tmp_path / "home") as engine:
         outcome = check(engine, collect(count, seed, engine.holds), seed, every_order=False)
 
