@@ -110,7 +110,10 @@ def listed(
 def logged(
     events: Iterable[SyncEvent], schemas: Collection[str], memory: Memory, now: dt.datetime
 ) -> tuple[list[Completion], dict[str, Seen]]:
-    """Return the syncs that the Platform Connector has logged to have ended since, oldest first, and what to remember."""
+    """Return the syncs that the Platform Connector has logged to have ended since, oldest first, and what to remember.
+
+    A first look tells of each connection's last alone, however long the log.
+    """
     found: dict[tuple[str, dt.datetime], Completion] = {}
     for schema in schemas:
         for name, sync, rows in logged_of(schema, events):
@@ -120,7 +123,8 @@ def logged(
                 total = rows if before is None or before.rows is None else before.rows + (rows or 0)
                 found[name, sync.ended] = Completion(name, filled, sync.ended, sync.status, sync.started, total)
     last = {name: max(ended for each, ended in found if each == name) for name, _ in found}
-    completions = sorted(found.values(), key=lambda each: each.ended)
+    new = found.values() if memory else [found[each] for each in last.items()]
+    completions = sorted(new, key=lambda each: each.ended)
     return completions, {**memory, **{name: Seen(ended, now) for name, ended in last.items()}}
 
 

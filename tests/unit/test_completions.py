@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_assets.errors import FivetranUnreachableError
-from history_assets.fivetran.completions import Completion, listed, logged, recall, remember, settled
+from history_assets.fivetran.completions import Completion, Seen, listed, logged, recall, remember, settled
 from history_assets.fivetran.syncs import Connection, Sync, SyncStatus
 from history_assets.warehouse.base import SyncEvent
 
@@ -199,7 +199,7 @@ def test_the_log_tells_of_each_sync_once_with_its_rows() -> None:
         event(5, "sync_end", '{"status":"FAILURE_WITH_TASK"}'),
         event(6, "sync_start"),
     ]
-    told, memory = logged(events, ["crm", "shop"], {}, at(7))
+    told, memory = logged(events, ["crm", "shop"], {"c0": Seen(at(0), at(0))}, at(7))
 
     assert told == [
         Completion("c1", ("crm",), at(3), GOOD, at(1), 7),
@@ -209,6 +209,25 @@ def test_the_log_tells_of_each_sync_once_with_its_rows() -> None:
     assert logged(more, ["crm", "shop"], recall(remember(memory)), at(9))[0] == [
         Completion("c1", ("crm",), at(8), GOOD, at(6), 0)
     ]
+
+
+def test_a_first_look_at_a_log_tells_of_the_last_syncs_alone() -> None:
+    events = [
+        each
+        for minute in (1, 4)
+        for name in ("c1", "c2")
+        for each in (
+            event(minute, "sync_start", None, name, f"{name}_db"),
+            event(minute + 1, "sync_end", None, name, f"{name}_db"),
+        )
+    ]
+    told, memory = logged(events, ["c1_db", "c2_db"], {}, at(7))
+
+    assert [(each.connection, each.schemas, each.ended) for each in told] == [
+        ("c1", ("c1_db",), at(5)),
+        ("c2", ("c2_db",), at(5)),
+    ]
+    assert logged(events, ["c1_db", "c2_db"], memory, at(8))[0] == []
 
 
 @given(day=days(), cutoff=st.integers(0, 260), minute=st.integers(0, 260))
