@@ -1,11 +1,13 @@
 # The two commands: `make demo` shows the project, `make test` checks it.
 PYTHON ?= python3
 BIN := .venv/bin
-# Told on either engine.
-STORIES := $(addprefix tests/stories/test_,gates.py columns.py timelines.py)
+# Told on either engine; of the emulated account, which takes longer, make test tells these alone.
+QUICKER := $(addprefix tests/stories/test_,columns.py timelines.py)
+STORIES := $(addprefix tests/stories/test_,gates.py verify.py)
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test clean
+.PHONY: demo test test-slow clean
 
 demo: .venv/installed
 	$(BIN)/history-assets demo $(ARGS)
@@ -14,8 +16,13 @@ test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --engine snowflake $(STORIES)
+	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) --engine snowflake $(QUICKER)
+
+# What make test has no time for.
+test-slow: .venv/installed-test
+	$(PYTEST) -m slow $(ARGS)
+	$(PYTEST) --engine snowflake $(STORIES)
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "found Python %d.%d, expected 3.11 or newer: make PYTHON=python3.11" % sys.version_info[:2])'

@@ -44,7 +44,7 @@ def compare(folder: Path, count: int, seed: int) -> None:
     bench = Bench(folder / "home", collect(count, seed))
     for number in range(NIGHTS):
         bench.land(number, [SCHEMA])
-    bench.fold(bench.nights(SCHEMA, range(NIGHTS)))
+    bench.fold(bench.nights([SCHEMA], range(NIGHTS)))
 
     keys = {}
     for name, timeline in bench.timelines.items():

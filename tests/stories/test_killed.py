@@ -214,6 +214,7 @@ def test_whatever_dbt_is_killed_at_a_table_is_as_before_or_as_after_and_the_next
         assert contents(home) == steps[-1], statements[number]
 
 
+@pytest.mark.slow
 def test_a_fold_whose_process_is_killed_between_nights_says_so_and_the_next_one_completes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

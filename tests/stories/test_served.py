@@ -520,6 +520,7 @@ def test_all_of_it_ran_once_and_is_exact(instance: dg.DagsterInstance, warehouse
     assert rows(warehouse, "web shop.orders", "2026-03-05") == [(10, decimal.Decimal("10.00"))]
 
 
+@pytest.mark.slow
 def test_the_ui_starts_again_and_again_on_the_same_port(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
     """With the code loaded each time under the one name by which Dagster knows what was switched on and off."""
     environment.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))

@@ -47,6 +47,7 @@ def instance(home: Path, landing: Landing) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+@pytest.mark.slow
 def test_what_lands_in_a_new_home_comes_into_the_ui_and_is_folded(
     home: Path, landing: Landing, instance: dg.DagsterInstance
 ) -> None:

@@ -362,6 +362,7 @@ def test_a_table_takes_six_statements_and_one_more_per_change_of_its_columns(
     assert folds(moments[moment].typed.log) == FOLDS[moment]
 
 
+@pytest.mark.slow
 def test_a_table_of_900_columns_takes_as_many_statements_as_a_narrow_one(tmp_path: Path) -> None:
     """On the first night, the newest, and one in the middle that comes late."""
     widths = {"NARROW": 2, "WIDE": 900}

@@ -61,7 +61,7 @@ def leaks(account: Account, typed: list[Typed], secrets: list[bytes]) -> list[st
     return [name for name, content in written.items() if any(secret in content for secret in secrets)]
 
 
-@pytest.mark.parametrize("way", ["inline key", "key by path", "token"])
+@pytest.mark.parametrize("way", ["inline key", pytest.param("key by path", marks=pytest.mark.slow), "token"])
 def test_a_night_writes_no_secret(way: str, account: Account, logins: Logins) -> None:
     del account.credentials["token"], account.credentials["authenticator"]
     account.credentials |= logins.ways[way]
@@ -72,7 +72,9 @@ def test_a_night_writes_no_secret(way: str, account: Account, logins: Logins) ->
     assert leaks(account, [night], logins.secrets) == []
 
 
-@pytest.mark.parametrize("way", ["an unknown key", "a wrong passphrase", "an unknown token"])
+@pytest.mark.parametrize(
+    "way", [pytest.param("an unknown key", marks=pytest.mark.slow), "a wrong passphrase", "an unknown token"]
+)
 def test_a_login_that_fails_says_no_secret(way: str, account: Account, logins: Logins, tmp_path: Path) -> None:
     """One line says what is wrong, and what to do."""
     other = Logins(tmp_path / "other")
