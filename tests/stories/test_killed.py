@@ -186,9 +186,11 @@ def committed(statements: Sequence[str], table: str) -> int:
     return count - written
 
 
+@pytest.mark.parametrize("step", [2, pytest.param(1, marks=pytest.mark.slow)])
 def test_whatever_dbt_is_killed_at_a_table_is_as_before_or_as_after_and_the_next_run_completes_it(
-    tmp_path: Path, killing: Any
+    step: int, tmp_path: Path, killing: Any
 ) -> None:
+    """At every point, or at every second one."""
     prepared = Prepared(tmp_path / "home")
     newest, whole, learnt = (prepared.copy(tmp_path / name) for name in ("newest", "whole", "learnt"))
     prepared.fold(newest, [3])
@@ -197,7 +199,7 @@ def test_whatever_dbt_is_killed_at_a_table_is_as_before_or_as_after_and_the_next
     killing(prepared, {learnt: None})
     statements = statements_of(learnt)
     assert contents(learnt) == steps[-1]
-    homes = {prepared.copy(tmp_path / f"killed_before_{number}"): number for number in points(statements)}
+    homes = {prepared.copy(tmp_path / f"killed_before_{number}"): number for number in points(statements)[::step]}
 
     with pytest.raises(ProjectError, match=r"ended with -9, expected 0 .* what it had folded is kept, run again"):
         killing(prepared, homes)

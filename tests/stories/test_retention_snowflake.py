@@ -29,6 +29,8 @@ LANDED = {
 
 FOLDED, UNFOLDED, LATE = (1, 2, 20), 3, 5
 
+pytestmark = pytest.mark.slow
+
 
 def october(day: int) -> dt.date:
     return dt.date(2026, 10, day)

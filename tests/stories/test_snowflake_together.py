@@ -157,7 +157,8 @@ def test_two_processes_that_fold_the_same_date_at_once_leave_what_one_leaves(sho
     assert shop.problems() == []
 
 
-@pytest.mark.parametrize("dates", [(0, 1), pytest.param((1, 2), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize("dates", [(0, 1), (1, 2)], ids=str)
 def test_two_processes_that_fold_two_dates_at_once_leave_what_one_after_the_other_leaves(
     dates: tuple[int, int], shop: Shop
 ) -> None:
@@ -173,6 +174,7 @@ def test_two_processes_that_fold_two_dates_at_once_leave_what_one_after_the_othe
     assert shop.problems() == []
 
 
+@pytest.mark.slow
 def test_two_processes_that_hold_the_same_copy_back_at_once_write_it_down_once(shop: Shop) -> None:
     """The one that comes second finds that written already; both say what is wrong."""
     shop.drop_orders()
@@ -198,7 +200,8 @@ def test_two_processes_that_fold_the_same_absent_table_at_once_write_it_down_onc
     assert shop.account.ledger() == {"SHOP.ORDERS": [(4, "applied", 0, 0, 0, None)]}
 
 
-@pytest.mark.parametrize("pattern", [LEDGER, pytest.param("^commit$", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", [LEDGER, "^commit$"])
 def test_a_statement_that_fails_takes_its_whole_table_back_and_no_other(pattern: str, shop: Shop) -> None:
     """The session stays open, with the transaction that the failure left in it; the next table is folded in the same one."""
     assert shop.fold(shop.night(0)) == [DONE]
