@@ -9,15 +9,22 @@ import dataclasses
 import datetime as dt
 import enum
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import dagster as dg
 from pydantic import SecretStr
 
 from history_assets.failures import NO_STEP, WHOLE_RUN, Kind, cause_of, problems_of, reason_of
+from history_assets.settings import Settings
 
 QUIET = dt.timedelta(days=7)
 """A cause is news again when it has not come up for so long."""
+
+AGAIN = dt.timedelta(hours=36)
+"""A cause is news again after so long if its asset has succeeded meanwhile: what fails each night and is made up for is not."""
+
+STEADY = dt.timedelta(hours=1)
+"""How long a state, such as a sensor that fails, has to be away before it is news again."""
 
 _RECORD = "history_assets/alerts/told"
 _LISTED = 5
@@ -63,8 +70,14 @@ class Message:
     keys: frozenset[str]
 
 
-Told = Mapping[str, dt.datetime]
-"""When each asset last had each cause."""
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """When (aware) an asset last had a cause that was told, and for which date."""
+
+    sort: Sort
+    asset: str
+    date: str | None
+    at: dt.datetime
 
 
 def events_of(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> list[Event]:
@@ -77,31 +90,34 @@ def events_of(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> list[E
         if not problems:
             events.append(Event(Sort.FAILED, failed.step_key or run.job_name, reason_of(failed), run_id=run.run_id))
         for problem in problems:
-            if problem.kind is not Kind.NOT_SETTLED:
+            if problem.kind not in (Kind.NOT_SETTLED, Kind.NOTHING_YET):
                 sort = Sort.HELD_BACK if problem.kind is Kind.HELD_BACK else Sort.FAILED
                 asset = run.job_name if problem.asset == WHOLE_RUN else problem.asset
                 events.append(Event(sort, asset, problem.reason, problem.date, run.run_id))
     return events
 
 
-def messages(events: Iterable[Event], told: Told, now: dt.datetime, webserver: str | None) -> tuple[list[Message], Told]:
-    """Return the messages that are news, and what has been told once they are sent; ``now`` is aware.
+def messages(
+    events: Iterable[Event], told: Mapping[str, Told], now: dt.datetime, webserver: str | None
+) -> tuple[list[Message], dict[str, Told]]:
+    """Return the messages that are news, and what has been told, by its key, once they are sent; ``now`` is aware.
 
     Events of the same sort and reason, whatever their names, dates, ids and counts, have the same cause and share a message.
-    Each asset of a cause is news once.
+    Each asset of a cause is news once; sensors are no assets, and a cause that stops one will stop others.
     """
     by_cause = collections.defaultdict[str, list[Event]](list)
-    lately = {key: at for key, at in told.items() if now - at < QUIET}
+    lately = {key: each for key, each in told.items() if now - each.at < QUIET}
     after = dict(lately)
     for event in events:
         if (key := _key(event)) not in lately:
             by_cause[f"{event.sort}: {cause_of(event.reason, event.asset)}"].append(event)
-        after[key] = now
+        after[key] = Told(event.sort, event.asset, event.date, now)
     return [_message(each, webserver) for each in by_cause.values()], after
 
 
 def _key(event: Event) -> str:
-    return f"{event.sort}: {event.asset}: {cause_of(event.reason)}"
+    asset = "" if event.sort is Sort.SENSOR else event.asset
+    return f"{event.sort}: {asset}: {cause_of(event.reason)}"
 
 
 def _message(events: Sequence[Event], webserver: str | None) -> Message:
@@ -146,22 +162,49 @@ def send(message: Message, urls: Sequence[SecretStr], warn: Callable[[str], None
 
 def alert(
     instance: dg.DagsterInstance,
-    events: Iterable[Event],
+    events: Sequence[Event],
     now: dt.datetime,
-    urls: Sequence[SecretStr],
-    webserver: str | None,
+    settings: Settings,
     warn: Callable[[str], None],
-) -> list[str]:
-    """Send what is news, remember it in Dagster's instance, and return the titles sent; what no channel took is news again."""
+    states: Collection[Sort] = (),
+) -> dg.SkipReason:
+    """Send what is news to the channels, remember it in Dagster's instance, and say what was sent.
+
+    What no channel took is news again. Of the sorts in ``states``, ``events`` are all that there is at the moment: what is not
+    among them is over.
+    """
     storage = instance.daemon_cursor_storage
     if storage is None:
         warn("found no storage in Dagster's instance to remember alerts in: every one is sent")
-    kept = storage.get_cursor_values({_RECORD}).get(_RECORD, "{}") if storage else "{}"
-    before = {key: dt.datetime.fromisoformat(at) for key, at in json.loads(kept).items()}
-    news, told = messages(events, before, now, webserver)
-    sent = [message for message in news if send(message, urls, warn)]
+    told = _recall(storage.get_cursor_values({_RECORD}).get(_RECORD)) if storage else {}
+    there = {_key(event) for event in events}
+    over = {key for key, each in told.items() if each.sort in states and key not in there and now - each.at >= STEADY}
+    over |= _succeeded(instance, told, now)
+    news, after = messages(events, {key: each for key, each in told.items() if key not in over}, now, settings.webserver)
+    sent = [message for message in news if send(message, settings.alert_urls, warn)]
     untold = {key for message in news if message not in sent for key in message.keys}
     if storage:
-        remembered = {key: at.isoformat() for key, at in told.items() if key not in untold}
+        remembered = {key: _kept(each) for key, each in after.items() if key not in untold}
         storage.set_cursor_values({_RECORD: json.dumps(remembered)})
-    return [message.title for message in sent]
+    return dg.SkipReason("; ".join(message.title for message in sent) or "nothing that is news")
+
+
+def _succeeded(instance: dg.DagsterInstance, told: Mapping[str, Told], now: dt.datetime) -> set[str]:
+    """Return what was told long enough ago of assets that have been materialized since, for the same date or a later one."""
+    old = {key: each for key, each in told.items() if each.date and now - each.at >= AGAIN}
+    records = instance.get_asset_records([dg.AssetKey(each.asset.split("/")) for each in old.values()]) if old else []
+    last = {"/".join(each.asset_entry.asset_key.path): each.asset_entry.last_materialization_record for each in records}
+    made = {key: record for key, each in old.items() if (record := last.get(each.asset))}
+    since = {key for key, record in made.items() if record.timestamp > old[key].at.timestamp()}
+    return {key for key in since if (made[key].partition_key or "") >= str(old[key].date)}
+
+
+def _kept(told: Told) -> dict[str, str | None]:
+    return dataclasses.asdict(told) | {"at": told.at.isoformat()}
+
+
+def _recall(text: str | None) -> dict[str, Told]:
+    return {
+        key: Told(Sort(each["sort"]), each["asset"], each["date"], dt.datetime.fromisoformat(each["at"]))
+        for key, each in json.loads(text or "{}").items()
+    }

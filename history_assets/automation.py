@@ -117,8 +117,7 @@ def alert_sensors(settings: Settings, now: Callable[[], dt.datetime]) -> list[dg
     )
     def alert_on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason:
         events = events_of(context.dagster_run, context.get_step_failure_events())
-        sent = alert(context.instance, events, now(), settings.alert_urls, settings.webserver, context.log.warning)
-        return dg.SkipReason("; ".join(sent) or "nothing that is news")
+        return alert(context.instance, events, now(), settings, context.log.warning)
 
     return [alert_on_failure]
 

@@ -47,6 +47,10 @@ class NotSettledError(CloneError):
     passing = True
 
 
+class NothingYetError(CloneError):
+    """A schema had not been synced to its end for the first time at a cutoff: there is nothing to clone, and will not be."""
+
+
 class FivetranError(HistoryError):
     """Fivetran's API refused a request, or answered with something that cannot be used."""
 

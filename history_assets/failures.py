@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from history_assets.errors import HistoryError, NotSettledError
+from history_assets.errors import HistoryError, NothingYetError, NotSettledError
 from history_assets.naming import decode
 
 WHOLE_RUN = "the whole run"
@@ -36,6 +36,8 @@ class Kind(enum.StrEnum):
     """A gate holds a table's copy back."""
     NOT_SETTLED = "not settled"
     """A sync is under way; nothing is wrong."""
+    NOTHING_YET = "nothing yet"
+    """Nothing had been synced yet; nothing is wrong, and there never will be anything."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,8 @@ def kind_of(error: HistoryError) -> Kind:
     """Return what sort of problem an error is."""
     if isinstance(error, NotSettledError):
         return Kind.NOT_SETTLED
+    if isinstance(error, NothingYetError):
+        return Kind.NOTHING_YET
     return Kind.PASSING if error.passing else Kind.FAILED
 
 

@@ -1,13 +1,15 @@
 """The healing sensor: finds nights that were missed, and asks for exactly them.
 
 Belongs here: what should be there, from what is free to ask. Does not belong here: when work may be asked for (``missing``,
-``requests``), what a run does.
+``run_requests``), what a run does.
 """
 
 import collections
 import datetime as dt
+import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -21,10 +23,13 @@ from history_assets.records import Records
 from history_assets.run_requests import records_of, requests_for_clones, requests_for_folds
 from history_assets.snapshots import TableRef
 from history_assets.syncing import open_teller
-from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.base import Clone, Warehouse
 
 GRACE = dt.timedelta(minutes=15)
 """How long after a cutoff the schedule and the sync sensor have it to themselves, and after a clone whoever folds it."""
+
+Cloned = Mapping[str, Sequence[dt.date]]
+"""The dates of which there are clones, by schema."""
 
 BOUND = 10
 """Dates of which one tick asks for clones, and dates of which it asks for folds."""
@@ -34,7 +39,7 @@ def healing_sensor(
     jobs: Sequence[AssetJob], inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime]
 ) -> dg.SensorDefinition:
     """Return the sensor that asks for what is missing, oldest date first."""
-    teller = open_teller(warehouse)
+    teller, cutoffs = open_teller(warehouse), warehouse.settings.cutoffs()
 
     @dg.sensor(
         name="healing",
@@ -45,17 +50,20 @@ def healing_sensor(
     )
     def healing(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         at = now()
-        records = records_of(context.instance, inventory)
-        clones = missing_clones(inventory, warehouse, records.stored, at)
+        records, cloned = records_of(context.instance, inventory), warehouse.clone_dates()
+        clones = missing_clones(inventory, warehouse, cloned, records.stored, at)
         if teller and any(clones.values()):
             settled = teller.settled()
-            cutoffs = warehouse.settings.cutoffs()
             clones = {date: [name for name in names if settled(name, cutoffs.at(date))] for date, names in clones.items()}
-        asked = list(itertools.islice(requests_for_clones(records, clones, at), BOUND))
-        folds = list(itertools.islice(requests_for_folds(records, missing_folds(inventory, warehouse, records, at), at), BOUND))
-        dates = [str(request.partition_key) for request in (*asked, *folds)]
+        folds, cursor = missing_folds(inventory, warehouse, cloned, records, context.cursor, at)
+        asked = [
+            *itertools.islice(requests_for_clones(records, clones, at), BOUND),
+            *itertools.islice(requests_for_folds(records, folds, at), BOUND),
+        ]
+        dates = [str(request.partition_key) for request in asked]
         return dg.SensorResult(
-            run_requests=[*asked, *folds],
+            run_requests=asked,
+            cursor=cursor,
             dynamic_partitions_requests=[CLONE_DATES.build_add_request(dates)] if dates else None,
         )
 
@@ -63,11 +71,11 @@ def healing_sensor(
 
 
 def missing_clones(
-    inventory: Inventory, warehouse: Warehouse, stored: Sequence[str], now: dt.datetime
+    inventory: Inventory, warehouse: Warehouse, cloned: Cloned, stored: Sequence[str], now: dt.datetime
 ) -> dict[dt.date, list[str]]:
     """Return the schemas that lack a clone of a date which can still be made, by date."""
     settings = warehouse.settings
-    cutoffs, cloned, reach = settings.cutoffs(), warehouse.clone_dates(), warehouse.reach(now)
+    cutoffs, reach = settings.cutoffs(), warehouse.reach(now)
     there = set(warehouse.landing_schemas())
     # What retention has dropped is not to come back.
     days = min(settings.healing_days, settings.clone_retention_days or settings.healing_days)
@@ -83,24 +91,52 @@ def missing_clones(
 
 
 def missing_folds(
-    inventory: Inventory, warehouse: Warehouse, records: Records, now: dt.datetime
-) -> dict[dt.date, list[TableRef]]:
-    """Return the tables that no run has folded of a clone that is there, by date."""
+    inventory: Inventory, warehouse: Warehouse, cloned: Cloned, records: Records, cursor: str | None, now: dt.datetime
+) -> tuple[dict[dt.date, list[TableRef]], str]:
+    """Return the tables that no run has folded of a clone that is there, by date, and the cursor for the next look.
+
+    The cursor knows the dates of which nothing was missing, by their clones and the gates in force, so that what has not
+    changed is not read again.
+    """
     oldest = warehouse.settings.cutoffs().latest(now) - dt.timedelta(days=warehouse.settings.healing_days - 1)
-    cloned = {schema: [date for date in dates if date >= oldest] for schema, dates in warehouse.clone_dates().items()}
-    clones = warehouse.find_clones(list(cloned), {date for dates in cloned.values() for date in dates})
-    wanted = collections.defaultdict[dt.date, list[TableRef]](list)
-    for schema in inventory.schemas:
-        dates = [str(date) for date in cloned.get(schema.name, ())]
-        folded, made = records.folded(schema.name, dates), records.cloned_at(schema.name, dates)
-        for date in cloned.get(schema.name, ()):
-            clone, last = clones.get((schema.name, date)), folded.get(str(date))
-            if clone is None or (str(date) in made and now < made[str(date)] + GRACE):
+    names = [schema.name for schema in inventory.schemas if schema.name in cloned]
+    dates = sorted({date for name in names for date in cloned[name] if date >= oldest})
+    clones = warehouse.find_clones(names, dates) if dates else {}
+    known: dict[str, str] = json.loads(cursor or "{}")
+    whole: dict[str, str] = {}
+    wanted: dict[dt.date, list[TableRef]] = {}
+    for date in dates:
+        there = [clone for name in names if (clone := clones.get((name, date)))]
+        mark = _mark(there, warehouse.settings.gates_in_force())
+        if known.get(str(date)) != mark:
+            wanted[date], settled = _unfolded(inventory, warehouse, there, records, now)
+            if wanted[date] or not settled:
                 continue
+        whole[str(date)] = mark
+    return wanted, json.dumps(whole)
+
+
+def _unfolded(
+    inventory: Inventory, warehouse: Warehouse, clones: Sequence[Clone], records: Records, now: dt.datetime
+) -> tuple[list[TableRef], bool]:
+    """Return the tables of some clones of a date that no run has folded, and whether none of the clones is too young to say."""
+    found: list[TableRef] = []
+    settled = True
+    for clone in clones:
+        date, schema = str(clone.date), inventory.schema(clone.schema)
+        made, last = records.cloned_at(clone.schema, [date]).get(date), records.folded(clone.schema, [date]).get(date)
+        if made and now < made + GRACE:
+            settled = False
+        elif schema:
             again = last is None or last.clone_id != clone.clone_id
-            tables = [table.name for table in schema.tables if again or (last and table.name in last.left)]
-            wanted[date] += [(schema.name, table) for table in tables]
-    return wanted
+            left = {*last.left, *(last.held_back if last.gates != warehouse.settings.gates_in_force() else ())} if last else ()
+            found += [(clone.schema, table.name) for table in schema.tables if again or table.name in left]
+    return found, settled
+
+
+def _mark(clones: Sequence[Clone], gates: str) -> str:
+    said = json.dumps([gates, *sorted([clone.schema, clone.clone_id] for clone in clones)])
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def _dates(stored: Sequence[str]) -> Iterator[dt.date]:

@@ -32,7 +32,12 @@ def window(cutoffs: Cutoff, now: dt.datetime, days: int, known: Iterable[dt.date
 
 
 def given_up(failures: Sequence[Failed]) -> bool:
-    """Say whether work that failed so, newest first, is given up: thrice of one cause that does not pass by itself."""
+    """Say whether work that failed so, newest first, is given up: thrice of one cause that does not pass by itself.
+
+    Where there was nothing to clone yet, once is enough.
+    """
+    if failures and failures[0].kind is Kind.NOTHING_YET:
+        return True
     last = failures[:TRIES]
     same = len({failed.cause for failed in last}) == 1 and all(failed.kind is Kind.FAILED for failed in last)
     return len(last) == TRIES and same

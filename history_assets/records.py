@@ -6,6 +6,7 @@ Belongs here: reading an instance, which wakes no warehouse. Does not belong her
 import collections
 import dataclasses
 import datetime as dt
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ PARTITION = "dagster/partition"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
-_CLONE, _LEFT = "clone_id", "left"
+_CLONE, _LEFT, _HELD, _GATES = "clone_id", "left", "held_back", "gates"
 
 _UNFINISHED = (
     dg.DagsterRunStatus.QUEUED,
@@ -57,15 +58,22 @@ def dates_of_run(run: dg.DagsterRun, stored: Sequence[str]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Folded:
-    """What became of a clone: its id, and the tables of its schema that are neither folded nor held back by a gate."""
+    """What became of a clone: its id, the tables of it that ``gates`` hold back, and those neither held back nor folded."""
 
     clone_id: str
     left: tuple[str, ...]
+    held_back: tuple[str, ...]
+    gates: str
 
 
-def folded_event(clone: Clone, left: Sequence[str]) -> dg.AssetObservation:
+def folded_event(clone: Clone, folded: Folded) -> dg.AssetObservation:
     """Return what Dagster is told of a clone that was folded, for ``Records.folded`` to find."""
-    metadata = {_CLONE: dg.MetadataValue.text(clone.clone_id), _LEFT: dg.MetadataValue.json(list(left))}
+    metadata = {
+        _CLONE: dg.MetadataValue.text(folded.clone_id),
+        _LEFT: dg.MetadataValue.json(list(folded.left)),
+        _HELD: dg.MetadataValue.json(list(folded.held_back)),
+        _GATES: dg.MetadataValue.text(folded.gates),
+    }
     return dg.AssetObservation(dg.AssetKey(clone_key(clone.schema)), partition=str(clone.date), metadata=metadata)
 
 
@@ -77,8 +85,9 @@ class Records:
         self.stored = list(instance.get_dynamic_partitions(PARTITIONS))
         self._jobs = jobs
 
+    @functools.cached_property
     def under_way(self) -> set[Work]:
-        """Return what the runs that are queued or running are for."""
+        """What the runs that are queued or running are for."""
         runs = self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
         return {(key, date) for run in runs for key in self._keys(run) for date in dates_of_run(run, self.stored)}
 
@@ -111,9 +120,10 @@ class Records:
         found: dict[str, Folded] = {}
         for record in self._events(self.instance.fetch_observations, schema, dates):
             observed = record.asset_event
-            if observed and observed.partition and _CLONE in observed.metadata:
-                left: Any = observed.metadata[_LEFT].value
-                found.setdefault(observed.partition, Folded(str(observed.metadata[_CLONE].value), tuple(left)))
+            if observed and observed.partition and _GATES in observed.metadata:
+                told: Any = {name: value.value for name, value in observed.metadata.items()}
+                folded = Folded(told[_CLONE], tuple(told[_LEFT]), tuple(told[_HELD]), told[_GATES])
+                found.setdefault(observed.partition, folded)
         return found
 
     def cloned_at(self, schema: str, dates: Sequence[str]) -> dict[str, dt.datetime]:

@@ -65,7 +65,7 @@ def requests_for_newest(
 def _requests(
     records: Records, job: str, wanted: Mapping[dt.date, Sequence[dg.AssetKey]], now: dt.datetime
 ) -> Iterator[dg.RunRequest]:
-    under_way = records.under_way() if any(wanted.values()) else set()
+    under_way = records.under_way if any(wanted.values()) else set()
     for date, keys in sorted(wanted.items()):
         failures = records.failures(str(date)) if keys else {}
         asked = [key for key in keys if (key, str(date)) not in under_way and may_ask(failures.get(key, ()), now)]

@@ -182,6 +182,11 @@ class Settings(BaseSettings):
         """Return the rule that turns a clone date into its instant."""
         return Cutoff(self.timezone, self.cutoff)
 
+    def gates_in_force(self) -> str:
+        """Return what stands for the gates and what they count as too few: the same for the same."""
+        gates = ", ".join(sorted(gate.value for gate in self.gates))
+        return f"{gates}; {self.shrunken_share:g} of {self.shrunken_rows}"
+
     def selects(self, schema: str) -> bool:
         """Say whether the include and exclude patterns let a schema in."""
         return _matches(schema, self.include) and not _matches(schema, self.exclude)

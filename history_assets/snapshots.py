@@ -21,7 +21,7 @@ from history_assets.gates import Gate
 from history_assets.inventory import KeySource, Schema, Table
 from history_assets.naming import encode, history_key, snapshot_name, table_name
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
-from history_assets.records import folded_event
+from history_assets.records import Folded, folded_event
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Applied, Clone, Status, Warehouse
 
@@ -108,7 +108,7 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
                 if (row.schema, row.table) in each.tables and _stands_for(row, each):
                     context.log_event(_materialization(row))
             for schema, clone in each.clones.items():
-                context.log_event(folded_event(clone, _left(clone, project.inventory.schema(schema), ledger)))
+                context.log_event(folded_event(clone, _became(clone, project.inventory.schema(schema), ledger, settings)))
             problems += problems_with(each, ledger, results.get(each.date))
         if problems:
             raise failure(f"{len(problems)} of {len(selected) * len(dates)} tables were not folded", problems)
@@ -208,11 +208,12 @@ def problems_with(each: Plan, ledger: Collection[Applied], result: dbt_run.Night
     return problems
 
 
-def _left(clone: Clone, schema: Schema | None, ledger: Collection[Applied]) -> list[str]:
-    decided = {
-        row.table for row in ledger if (row.schema, row.date, row.clone_id) == (clone.schema, clone.date, clone.clone_id)
-    }
-    return [table.name for table in schema.tables if table.name not in decided] if schema else []
+def _became(clone: Clone, schema: Schema | None, ledger: Collection[Applied], settings: Settings) -> Folded:
+    of_clone = [row for row in ledger if (row.schema, row.date, row.clone_id) == (clone.schema, clone.date, clone.clone_id)]
+    decided = {row.table for row in of_clone}
+    left = [table.name for table in schema.tables if table.name not in decided] if schema else []
+    held_back = [row.table for row in of_clone if row.status is Status.QUARANTINED]
+    return Folded(clone.clone_id, tuple(left), tuple(held_back), settings.gates_in_force())
 
 
 def _asset(table: TableRef) -> str:

@@ -4,7 +4,9 @@ or do not tick, checks that fail.
 Belongs here: seeing it, from what is free to ask. Does not belong here: what is said of it (``alerts``).
 """
 
+import dataclasses
 import datetime as dt
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
@@ -30,30 +32,58 @@ _FAILING = 3
 """Ticks in a row that fail before a sensor is said to: one alone is made up for by the next."""
 
 
-def stalled(instance: dg.DagsterInstance, now: dt.datetime) -> Iterator[Event]:
-    """Yield the sensors and schedules that are on and fail, or that have not ticked for long."""
+_AWAY = dt.timedelta(minutes=45)
+"""Between two looks no further apart than this, the daemon was up."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """When (aware) the daemon was last seen at work, and since when it has been up."""
+
+    looked: dt.datetime
+    up: dt.datetime
+
+    @classmethod
+    def begin(cls, cursor: str | None, now: dt.datetime) -> "tuple[Watch, Event | None]":
+        """Return the watch as of now, given the cursor of the last, and what there is to tell if it was interrupted."""
+        if not cursor:
+            return cls(now, now), None
+        looked, up = (dt.datetime.fromisoformat(each) for each in json.loads(cursor))
+        if now - looked <= _AWAY:
+            return cls(now, up), None
+        reason = (
+            f"nothing ticked from {looked:%Y-%m-%d %H:%M} to {now:%Y-%m-%d %H:%M} UTC; what was missed is being made up for"
+        )
+        return cls(now, now), Event(Sort.SENSOR, "the daemon", reason)
+
+    def cursor(self) -> str:
+        """Return what the next watch begins with."""
+        return json.dumps([self.looked.isoformat(), self.up.isoformat()])
+
+
+def stalled(instance: dg.DagsterInstance, now: dt.datetime, up: dt.datetime) -> Iterator[Event]:
+    """Yield the sensors and schedules that are on and fail, or that have not ticked for long; the daemon runs since ``up``."""
     for state in instance.all_instigator_state():
         if state.status is InstigatorStatus.STOPPED or state.instigator_type not in _UNTICKED or state.name == WATCH:
             continue
         ticks = list(instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=_FAILING))
-        if event := _stalled(state, ticks, now):
+        if event := _stalled(state, ticks, now, up):
             yield event
 
 
-def _stalled(state: InstigatorState, ticks: Sequence[InstigatorTick], now: dt.datetime) -> Event | None:
-    kind = state.instigator_type.value.lower()
+def _stalled(state: InstigatorState, ticks: Sequence[InstigatorTick], now: dt.datetime, up: dt.datetime) -> Event | None:
     if not ticks:
         return None  # it has just been turned on
     last = dt.datetime.fromtimestamp(ticks[0].timestamp, dt.UTC)
-    if now - last > _UNTICKED[state.instigator_type]:
-        return Event(Sort.SENSOR, state.name, f"the {kind} {state.name} has not ticked since {last:%Y-%m-%d %H:%M} UTC")
+    if now - max(last, up) > _UNTICKED[state.instigator_type]:
+        return Event(Sort.SENSOR, state.name, f"it has not ticked since {last:%Y-%m-%d %H:%M} UTC")
     needed = _FAILING if state.instigator_type is InstigatorType.SENSOR else 1
     if len(ticks) >= needed and all(tick.status is TickStatus.FAILURE for tick in ticks[:needed]):
         error = ticks[0].error
         while error and error.cause:
             error = error.cause
         said = error.message.strip().splitlines()[0] if error else "without saying why"
-        return Event(Sort.SENSOR, state.name, f"the {kind} {state.name} fails: {said}")
+        return Event(Sort.SENSOR, state.name, said)
     return None
 
 
@@ -83,14 +113,19 @@ def watch_sensor(inventory: Inventory, warehouse: Warehouse, now: Callable[[], d
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         at = now()
-        events = [*stalled(context.instance, at), *failing(context.instance, checks)]
+        watched, interrupted = Watch.begin(context.cursor, at)
+        events = [*stalled(context.instance, at, watched.up), *failing(context.instance, checks)]
+        events += [interrupted] if interrupted else []
+        states = {Sort.SENSOR, Sort.CHECK}
         try:
             silent = list(teller.silent(schemas, at)) if teller else []
+            states.add(Sort.SILENT)
         except HistoryError as error:  # which stalls the sensor syncs too, and is told so
             context.log.warning(f"silent connections were not looked for: {error}")
             silent = []
         events += [Event(Sort.SILENT, f"fivetran/{each.name}", each.reason) for each in silent]
-        sent = alert(context.instance, events, at, settings.alert_urls, settings.webserver, context.log.warning)
-        return dg.SkipReason("; ".join(sent) or "nothing that is news")
+        said = alert(context.instance, events, at, settings, context.log.warning, states)
+        context.update_cursor(watched.cursor())
+        return said
 
     return [watch]

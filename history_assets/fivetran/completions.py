@@ -1,6 +1,6 @@
 """Which syncs have ended since somebody last looked, each once; who tells of them may be Fivetran's API or its log.
 
-Belongs here: what is remembered between two looks, and what is new. Does not belong here: telling Dagster (``automation``).
+Belongs here: what is remembered between two looks, and what is new. Does not belong here: telling Dagster (``syncing``).
 """
 
 import dataclasses
@@ -129,14 +129,14 @@ def logged(
 
 
 def settled(connections: Collection[Connection], schema: str, cutoff: dt.datetime) -> bool:
-    """Say whether, as a list shows, no sync that began before a cutoff still runs in a schema.
+    """Say whether, as a list shows, no sync that began before a cutoff still runs in a schema, and there was one before it.
 
     A connection runs one sync at a time: once one has ended after the cutoff, all that began before are over.
     """
-    return all(
-        not each.in_flight or (each.last_ended is not None and each.last_ended >= cutoff)
-        for each in filling(schema, connections)
-    )
+    found = filling(schema, connections)
+    over = all(not each.in_flight or (each.last_ended is not None and each.last_ended >= cutoff) for each in found)
+    begun = (each.succeeded_at and (each.created_at is None or each.created_at < cutoff) for each in found)
+    return over and (not found or any(begun))
 
 
 def _missed(

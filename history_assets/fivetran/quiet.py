@@ -8,7 +8,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 
-from history_assets.errors import CloneError, NotSettledError
+from history_assets.errors import CloneError, NothingYetError, NotSettledError
 from history_assets.fivetran.syncs import Sync
 
 
@@ -21,10 +21,14 @@ class NotSettled:
 
 @dataclasses.dataclass(frozen=True)
 class Cannot:
-    """There is no instant to clone, and there will be none: ``because`` …, ``do`` what instead."""
+    """There is no instant to clone, and there will be none: ``because`` …, ``do`` what instead.
+
+    ``begun`` says whether anything had been synced to its end by then; where it had not, nothing is wrong.
+    """
 
     because: str
     do: str
+    begun: bool = True
 
 
 def quiet_point(
@@ -47,7 +51,8 @@ def quiet_point(
     quiet = next((at for at in (cutoff, *sorted(ends, reverse=True)) if not _broken(syncs, at)), None)
     if quiet is None:
         why = f"{_broken(syncs, cutoff)}, and there was no instant before at which every sync had succeeded"
-        return Cannot(why, "clone a later date")
+        first = any(sync.succeeded or sync.ended is None for sync in syncs)
+        return Cannot(why, "clone a later date", begun=bool(ends) or not first)
     if quiet < reach:
         why = f"{_broken(syncs, cutoff)}, and the last whole state before, of {_at(quiet)}, is out of reach since {_at(reach)}"
         return Cannot(why, "clone a later date")
@@ -66,8 +71,9 @@ def instant_of(schema: str, cutoff: dt.datetime, verdict: dt.datetime | NotSettl
     match verdict:
         case NotSettled(because):
             raise NotSettledError(f"{said} yet, because {because}: clone it when that is over")
-        case Cannot(because, do):
-            raise CloneError(f"{said}, because {because}: {do}")
+        case Cannot(because, do, begun):
+            kind = CloneError if begun else NothingYetError
+            raise kind(f"{said}, because {because}: {do}")
         case instant:
             return instant
 

@@ -21,16 +21,20 @@ from history_assets.warehouse.base import SyncEvent, Warehouse
 LONGEST_REACH = dt.timedelta(days=90)
 """How far back any engine can clone; a sync that was earlier is of no account."""
 
+_LOG_LATE = dt.timedelta(hours=36)
+"""How long after a cutoff to wait for the log that tells of it; by default it is loaded once a day."""
+
 _LOOKS = (dt.timedelta(days=6), dt.timedelta(days=27), LONGEST_REACH)
 """How far before a cutoff to look, further each time that this does not decide it; the first, on the day, is one request."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """Syncs of a schema: all that there were around any instant from ``certain`` (aware) on."""
+    """Syncs of a schema: all that there were around any instant from ``certain`` to ``until`` (aware)."""
 
     syncs: tuple[Sync, ...]
     certain: dt.datetime
+    until: dt.datetime
 
 
 class SyncSource(Protocol):
@@ -51,8 +55,9 @@ class LogSource:
 
     def known(self, schema: str, since: dt.datetime, now: dt.datetime) -> Known | None:  # noqa: ARG002 - it is read whole
         """See ``SyncSource``."""
-        syncs = syncs_of(schema, self._read())
-        return None if syncs is None else Known(tuple(syncs), self._floor)
+        events = self._read()
+        syncs = syncs_of(schema, events)
+        return None if syncs is None else Known(tuple(syncs), self._floor, max(event.at for event in events))
 
     def _read(self) -> list[SyncEvent]:
         if not self._warehouse.reaches_back:
@@ -80,7 +85,7 @@ class ApiSource:
             return None
         each = [self._known(_named(connection, found), since, now, listed) for connection in found]
         syncs = sorted((sync for known in each for sync in known.syncs), key=lambda sync: sync.started)
-        return Known(tuple(syncs), max(known.certain for known in each))
+        return Known(tuple(syncs), max(known.certain for known in each), now)
 
     def _list(self, now: dt.datetime) -> tuple[dt.datetime, list[Connection]]:
         with self._lock:
@@ -116,9 +121,9 @@ def known_of(
         # When it began is of no account: nothing before ``since`` is certain.
         syncs.insert(0, Sync(connection.schema, last, last, SyncStatus.FAILURE))
     if (connection.created_at and connection.created_at >= since) or (quiet_since and not connection.in_flight):
-        return Known(tuple(syncs), since)
+        return Known(tuple(syncs), since, now)
     first = min((sync.started for sync in history), default=None)
-    return Known(tuple(syncs), first + dt.timedelta(microseconds=1) if first else now)
+    return Known(tuple(syncs), first + dt.timedelta(microseconds=1) if first else now, now)
 
 
 def _one_at_a_time(history: Sequence[Sync]) -> Iterator[Sync]:
@@ -151,6 +156,13 @@ def _named(connection: Connection, others: Sequence[Connection]) -> Connection:
     return dataclasses.replace(connection, schema=f"{connection.schema} ({connection.id})")
 
 
+def _untold(until: dt.datetime, cutoff: dt.datetime, now: dt.datetime) -> NotSettled | Cannot:
+    because = f"Fivetran's log, which ends at {until:%Y-%m-%d %H:%M} UTC, does not tell what ran then"
+    if now < cutoff + _LOG_LATE:
+        return NotSettled(because)
+    return Cannot(because, "see that its Platform Connector syncs, or set FIVETRAN_API_KEY and clone the date again")
+
+
 def open_source(warehouse: Warehouse, earliest: dt.datetime) -> SyncSource:
     """Return who tells of syncs for cutoffs from ``earliest`` (aware) on; opens no connection."""
     if warehouse.settings.fivetran:
@@ -173,6 +185,8 @@ class QuietPoints:
             known = self._source.known(schema, cutoff - look, now)
             if known is None:
                 return None
+            if self.warehouse.reaches_back and known.until < cutoff:
+                return instant_of(schema, cutoff, _untold(known.until, cutoff, now))
             certain = cutoff - look if look == LONGEST_REACH else known.certain
             verdict = self._decide(known.syncs, cutoff, now, max(certain, cutoff - LONGEST_REACH))
             final = not isinstance(verdict, Cannot) or not self.warehouse.reaches_back

@@ -69,7 +69,7 @@ def test_what_has_one_cause_is_one_message() -> None:
 
 
 def test_a_cause_is_told_once_until_it_was_away_for_a_week() -> None:
-    told: Told = {}
+    told: dict[str, Told] = {}
     told_on = []
     for day in [0, 1, 2, 8, 16, 17]:
         news, told = messages(
@@ -78,7 +78,7 @@ def test_a_cause_is_told_once_until_it_was_away_for_a_week() -> None:
         told_on += [day] * len(news)
 
     assert told_on == [0, 16]
-    assert told == {"failed: clones/crm: cannot clone crm as of day #": NOW + 17 * DAY}
+    assert told == {"failed: clones/crm: cannot clone crm as of day #": Told(Sort.FAILED, "clones/crm", None, NOW + 17 * DAY)}
 
 
 def test_another_asset_of_a_cause_that_was_told_is_news() -> None:
@@ -93,10 +93,18 @@ def test_another_asset_of_a_cause_that_was_told_is_news() -> None:
     assert [message.title for message in other] == ["history_assets: failed: clones/billing"]
 
 
+def test_what_stops_one_sensor_and_then_another_is_told_once() -> None:
+    one, told = messages([Event(Sort.SENSOR, "syncs", "found 401")], {}, NOW, None)
+    other, _ = messages([Event(Sort.SENSOR, name, "found 401") for name in ("syncs", "healing")], told, NOW, None)
+
+    assert [[message.title for message in each] for each in (one, other)] == [["history_assets: sensor fails: syncs"], []]
+
+
 PROBLEMS = [
     Problem("clones/crm", "2026-11-22", "cannot clone crm"),
     Problem("history/crm/account", "2026-11-22", "no rows", Kind.HELD_BACK),
     Problem("clones/shop", "2026-11-22", "shop still syncs", Kind.NOT_SETTLED),
+    Problem("clones/new", "2026-11-22", "nothing had been synced", Kind.NOTHING_YET),
 ]
 
 
@@ -173,18 +181,56 @@ def test_a_channel_that_is_out_of_reach_keeps_no_other_from_being_told(receiver:
     ]
 
 
-def test_what_nobody_took_is_news_again(receiver: Channel, instance: dg.DagsterInstance) -> None:
+@pytest.fixture
+def settings(receiver: Channel) -> Settings:
+    return Settings(alert_urls=(receiver.url,))
+
+
+NONE = dg.SkipReason("nothing that is news")
+
+
+def test_what_nobody_took_is_news_again(receiver: Channel, settings: Settings, instance: dg.DagsterInstance) -> None:
     event = Event(Sort.FAILED, "clones/crm", "cannot clone crm")
     warnings: list[str] = []
 
     receiver.status = 500
-    sent = [alert(instance, [event], NOW, [receiver.url], None, warnings.append)]
+    sent = [alert(instance, [event], NOW, settings, warnings.append)]
     receiver.status = 200
-    sent += [alert(instance, [event], NOW, [receiver.url], None, warnings.append) for _ in range(3)]
+    sent += [alert(instance, [event], NOW, settings, warnings.append) for _ in range(3)]
 
-    assert sent == [[], ["history_assets: failed: clones/crm"], [], []]
+    assert sent == [NONE, dg.SkipReason("history_assets: failed: clones/crm"), NONE, NONE]
     assert len(receiver.titles) == 2
     assert len(warnings) == 1
+
+
+def test_a_state_that_is_over_for_an_hour_is_news_when_it_comes_again(
+    receiver: Channel, settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    fails = [Event(Sort.SENSOR, "syncs", "found 401")]
+    other = [Event(Sort.FAILED, "clones/crm", "cannot clone crm", "2026-11-22")]
+    for minutes, found in ((0, fails), (10, fails), (20, []), (69, fails), (130, []), (131, fails)):
+        alert(instance, found, NOW + dt.timedelta(minutes=minutes), settings, pytest.fail, {Sort.SENSOR, Sort.CHECK})
+        alert(instance, other, NOW + dt.timedelta(minutes=minutes), settings, pytest.fail)
+
+    sensor, run = "history_assets: sensor fails: syncs", "history_assets: failed: clones/crm"
+    assert receiver.titles == [sensor, run, sensor]
+
+
+@pytest.mark.parametrize(
+    ("made", "hours", "again"), [(None, 40, 1), ("2026-11-21", 40, 1), ("2026-11-22", 40, 2), ("2026-11-23", 20, 1)]
+)
+def test_what_failed_and_has_succeeded_since_is_news_when_it_fails_again(
+    made: str | None, hours: int, again: int, receiver: Channel, settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    """Unless it succeeded for an older date only, or comes and goes every night."""
+    now = dt.datetime.now(dt.UTC)
+    alert(instance, [Event(Sort.FAILED, "clones/crm", "cannot clone", "2026-11-22")], now, settings, pytest.fail)
+    if made:
+        instance.report_runless_asset_event(dg.AssetMaterialization(["clones", "crm"], partition=made))
+    later = now + dt.timedelta(hours=hours)
+    alert(instance, [Event(Sort.FAILED, "clones/crm", "cannot clone", "2026-11-24")], later, settings, pytest.fail)
+
+    assert receiver.titles == ["history_assets: failed: clones/crm"] * again
 
 
 def test_the_sensor_tells_of_a_failed_run_and_of_its_cause_once(receiver: Channel, instance: dg.DagsterInstance) -> None:
@@ -198,7 +244,7 @@ def test_the_sensor_tells_of_a_failed_run_and_of_its_cause_once(receiver: Channe
 
     titles = ["history_assets: failed: clones/crm", "history_assets: held back: history/crm/account"]
     assert receiver.titles == titles
-    assert found == [dg.SkipReason("; ".join(titles)), dg.SkipReason("nothing that is news")]
+    assert found == [dg.SkipReason("; ".join(titles)), NONE]
 
 
 def test_without_channels_there_is_no_sensor() -> None:

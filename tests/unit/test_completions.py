@@ -241,4 +241,14 @@ def test_a_schema_that_is_said_to_have_settled_has(day: dict[str, list[Sync]], c
         if settled(connections, name, limit):
             assert before == [] or now < limit
         else:
-            assert running != []
+            assert running != [] or not any(each.ended and each.ended <= now and each.status is GOOD for each in syncs)
+
+
+def test_a_schema_whose_first_sync_has_not_ended_has_not_settled() -> None:
+    """Nor has one that was not there yet; for both there is nothing to clone."""
+    first = [Sync("crm", at(1), at(9), GOOD)]
+
+    assert [settled([connection("crm", first, at(minute))], "crm", at(5)) for minute in (8, 9)] == [False, True]
+    assert not settled([connection("crm", first, at(9), created_at=at(5))], "crm", at(5))
+    other = connection("crm", [Sync("crm", at(0), at(1), GOOD)], at(9), id="other")
+    assert settled([connection("crm", first, at(9), created_at=at(5)), other], "crm", at(5))

@@ -62,6 +62,7 @@ def failed(minutes_ago: float, cause: str = "no grant", kind: Kind = Kind.FAILED
         ([failed(119, kind=Kind.PASSING)] * 9, False),
         ([failed(120, kind=Kind.PASSING)] * 9, True),
         ([failed(600), failed(700), failed(800, kind=Kind.NOT_SETTLED)], True),
+        ([failed(600, kind=Kind.NOTHING_YET)], False),
     ],
 )
 def test_what_failed_is_asked_for_again_after_a_while_but_not_after_three_times_the_same(

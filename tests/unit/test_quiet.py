@@ -133,6 +133,7 @@ RAN, LATER = f"{NAMED} ran at that time", "clone a later date"
             Cannot(
                 f"{NAMED} ran at that time, and there was no instant before at which every sync had succeeded",
                 "clone a later date",
+                begun=False,
             ),
         ),
     ],

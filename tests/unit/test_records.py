@@ -115,7 +115,7 @@ def test_what_is_queued_or_runs_is_under_way(status: dg.DagsterRunStatus, counts
     kept(instance, status, {"dagster/partition": DATE})
     kept(instance, status, ends, frozenset([SHOP]))
 
-    assert Records(instance, JOBS).under_way() == ({(CRM, DATE), (SHOP, DATE), (SHOP, OTHER)} if counts else set())
+    assert Records(instance, JOBS).under_way == ({(CRM, DATE), (SHOP, DATE), (SHOP, OTHER)} if counts else set())
 
 
 def test_a_range_is_of_the_keys_between_its_ends_as_they_are_stored(instance: dg.DagsterInstance) -> None:
@@ -131,17 +131,20 @@ def clone(clone_id: str, date: str) -> Clone:
     return Clone("crm", dt.date.fromisoformat(date), clone_id, moment, moment, 1, 1, 1, "there")
 
 
+TWO = Folded("two", (), ("u",), "all")
+
+
 def test_what_was_folded_last_counts(instance: dg.DagsterInstance) -> None:
     for event in (
-        folded_event(clone("one", DATE), ["t"]),
-        folded_event(clone("two", DATE), []),
-        folded_event(clone("x", OTHER), []),
+        folded_event(clone("one", DATE), Folded("one", ("t",), (), "all")),
+        folded_event(clone("two", DATE), TWO),
+        folded_event(clone("x", OTHER), Folded("x", (), (), "all")),
     ):
         instance.report_runless_asset_event(event)
     instance.report_runless_asset_event(dg.AssetObservation(CRM, partition=DATE, metadata={"by": "somebody else"}))
 
     records = Records(instance, JOBS)
-    assert records.folded("crm", [DATE]) == {DATE: Folded("two", ())}
+    assert records.folded("crm", [DATE]) == {DATE: TWO}
     assert records.folded("crm", []) == records.folded("shop", [DATE]) == {}
 
 

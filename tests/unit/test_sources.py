@@ -65,46 +65,46 @@ HISTORICAL = {"is_historical_sync": True, "sync_state": "rescheduled"}
 @pytest.mark.parametrize(
     ("listed", "history", "known"),
     [
-        ({}, [], Known((), SINCE)),
-        ({"paused": True, "sync_state": "paused", "succeeded_at": BEFORE}, [], Known((), SINCE)),
+        ({}, [], Known((), SINCE, NOW)),
+        ({"paused": True, "sync_state": "paused", "succeeded_at": BEFORE}, [], Known((), SINCE, NOW)),
         (
             {"setup_state": "broken", "succeeded_at": BEFORE - DAY, "failed_at": BEFORE},
             [],
-            Known((Sync("crm", BEFORE, BEFORE, SyncStatus.FAILURE),), SINCE),
+            Known((Sync("crm", BEFORE, BEFORE, SyncStatus.FAILURE),), SINCE, NOW),
         ),
         # Its last sync ended since, and began before: it may have run at any time.
-        ({"succeeded_at": NOW}, [], Known((), NOW)),
+        ({"succeeded_at": NOW}, [], Known((), NOW, NOW)),
         (
             {"succeeded_at": CUTOFF - HOUR},
             [sync(-2, -1)],
-            Known((sync(-2, -1),), CUTOFF - 2 * HOUR + AFTER_FIRST),
+            Known((sync(-2, -1),), CUTOFF - 2 * HOUR + AFTER_FIRST, NOW),
         ),
-        ({"succeeded_at": CUTOFF - HOUR, "created_at": SINCE}, [sync(-2, -1)], Known((sync(-2, -1),), SINCE)),
+        ({"succeeded_at": CUTOFF - HOUR, "created_at": SINCE}, [sync(-2, -1)], Known((sync(-2, -1),), SINCE, NOW)),
         (
             {"sync_state": "syncing", "succeeded_at": BEFORE},
             [],
-            Known((Sync("crm", BEFORE, None, None),), NOW),
+            Known((Sync("crm", BEFORE, None, None),), NOW, NOW),
         ),
         (
             {"sync_state": "syncing", "succeeded_at": CUTOFF - HOUR, "created_at": SINCE},
             [sync(-2, -1)],
-            Known((sync(-2, -1), sync(-1, None)), SINCE),
+            Known((sync(-2, -1), sync(-1, None)), SINCE, NOW),
         ),
         # It has ended since it was listed.
         (
             {"sync_state": "syncing", "succeeded_at": BEFORE, "created_at": SINCE},
             [sync(-2, 1)],
-            Known((sync(-2, 1),), SINCE),
+            Known((sync(-2, 1),), SINCE, NOW),
         ),
         (
             HISTORICAL | {"created_at": SINCE},
             [sync(-2, -1, SyncStatus.RESCHEDULED)],
-            Known((sync(-2, None),), SINCE),
+            Known((sync(-2, None),), SINCE, NOW),
         ),
         (
             {"created_at": SINCE},
             [sync(-3, None), sync(-2, -1)],
-            Known((sync(-3, -2, SyncStatus.INCOMPLETE), sync(-2, -1)), SINCE),
+            Known((sync(-3, -2, SyncStatus.INCOMPLETE), sync(-2, -1)), SINCE, NOW),
         ),
     ],
 )
@@ -278,4 +278,42 @@ def test_a_real_log_tells_once_of_each_sync_under_old_and_new_names(
     start, end = dt.timedelta(minutes=26, seconds=5.907), dt.timedelta(minutes=27, seconds=0.504)
     name = f"this_{word}"
     expected = tuple(Sync(name, day + start, day + end, SyncStatus.SUCCESSFUL) for day in days)
-    assert known == Known(expected, CUTOFF)
+    assert known == Known(expected, CUTOFF, days[-1] + end)
+
+
+class EndingLog:
+    """A log that ends at an instant; what it tells of is one sync."""
+
+    def __init__(self, until: dt.datetime) -> None:
+        self._until = until
+
+    def known(self, schema: str, since: dt.datetime, now: dt.datetime) -> Known | None:
+        return Known((sync(-3, -2),), since, self._until)
+
+
+@pytest.mark.parametrize(
+    ("until", "hours", "expected"),
+    [
+        (0, 1, None),
+        (
+            -1,
+            1,
+            (NotSettledError, "because Fivetran's log, which ends at 2026-11-21 23:00 UTC, does not tell what ran"),
+        ),
+        (-1, 35, (NotSettledError, "clone it when that is over")),
+        (-1, 36, (CloneError, "see that its Platform Connector syncs, or set FIVETRAN_API_KEY and clone the date again")),
+    ],
+)
+def test_a_log_that_ends_before_a_cutoff_does_not_tell_of_it(
+    until: int, hours: int, expected: tuple[type[CloneError], str] | None
+) -> None:
+    """It is waited for, but not for ever; the engine can reach back meanwhile."""
+    warehouse = SnowflakeWarehouse(Settings(engine="snowflake"))
+    quiet = QuietPoints(warehouse, EndingLog(CUTOFF + until * HOUR), lambda: CUTOFF + hours * HOUR)
+    if expected is None:
+        assert quiet.of("crm", DATE) == CUTOFF
+        return
+    with pytest.raises(CloneError) as found:
+        quiet.of("crm", DATE)
+    assert type(found.value) is expected[0]
+    assert expected[1] in str(found.value)

@@ -10,10 +10,11 @@ from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
 from dagster._utils.error import SerializableErrorInfo
 
 from history_assets.alerts import Event, Sort
-from history_assets.watching import failing, stalled
+from history_assets.watching import Watch, failing, stalled
 from tests.stories.daemon import keep_tick, turn
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
+UP = NOW - dt.timedelta(days=30)
 GOOD, BAD = TickStatus.SKIPPED, TickStatus.FAILURE
 
 CAUSE = SerializableErrorInfo("history_assets.errors.FivetranError: found 401 from Fivetran\n", [], "FivetranError")
@@ -42,22 +43,44 @@ def ticked(
 def test_a_sensor_that_fails_three_times_in_a_row_is_told_with_its_cause(instance: dg.DagsterInstance) -> None:
     ticked(instance, [(9, GOOD), (3, BAD), (2, BAD), (1, BAD)])
 
-    said = "the sensor syncs fails: history_assets.errors.FivetranError: found 401 from Fivetran"
-    assert list(stalled(instance, NOW)) == [Event(Sort.SENSOR, "syncs", said)]
+    said = "history_assets.errors.FivetranError: found 401 from Fivetran"
+    assert list(stalled(instance, NOW, UP)) == [Event(Sort.SENSOR, "syncs", said)]
 
 
 def test_a_sensor_that_does_not_tick_is_told(instance: dg.DagsterInstance) -> None:
     ticked(instance, [(31, GOOD)])
 
-    said = "the sensor syncs has not ticked since 2026-11-22 11:29 UTC"
-    assert list(stalled(instance, NOW)) == [Event(Sort.SENSOR, "syncs", said)]
+    said = "it has not ticked since 2026-11-22 11:29 UTC"
+    assert list(stalled(instance, NOW, UP)) == [Event(Sort.SENSOR, "syncs", said)]
+
+
+def test_sensors_are_not_late_while_nothing_ticked_at_all(instance: dg.DagsterInstance) -> None:
+    """The daemon has come back, and each has half an hour to tick."""
+    ticked(instance, [(300, GOOD)])
+
+    assert [list(stalled(instance, NOW, NOW - dt.timedelta(minutes=minutes))) for minutes in (0, 30)] == [[], []]
+    assert [event.asset for event in stalled(instance, NOW, NOW - dt.timedelta(minutes=31))] == ["syncs"]
+
+
+def test_a_daemon_that_was_away_is_told_of_when_it_is_back() -> None:
+    minute = dt.timedelta(minutes=1)
+    cursor, told, ups = None, [], []
+    for minutes in (0, 10, 55, 101, 111):
+        watch, event = Watch.begin(cursor, NOW + minutes * minute)
+        cursor = watch.cursor()
+        told.append(event and event.reason)
+        ups.append((watch.up - NOW) // minute)
+
+    away = "nothing ticked from 2026-11-22 12:55 to 2026-11-22 13:41 UTC; what was missed is being made up for"
+    assert told == [None, None, None, away, None]
+    assert ups == [0, 0, 0, 101, 101]
 
 
 def test_a_schedule_that_fails_once_is_told(instance: dg.DagsterInstance) -> None:
     ticked(instance, [(720 + 1440, GOOD), (720, BAD)], InstigatorType.SCHEDULE, name="nightly")
 
-    said = "the schedule nightly fails: history_assets.errors.FivetranError: found 401 from Fivetran"
-    assert list(stalled(instance, NOW)) == [Event(Sort.SENSOR, "nightly", said)]
+    said = "history_assets.errors.FivetranError: found 401 from Fivetran"
+    assert list(stalled(instance, NOW, UP)) == [Event(Sort.SENSOR, "nightly", said)]
 
 
 @pytest.mark.parametrize("ticks", [[], [(1, GOOD)], [(3, BAD), (2, BAD), (1, GOOD)], [(3, GOOD), (2, BAD), (1, BAD)]])
@@ -66,13 +89,13 @@ def test_one_that_ticks_well_or_has_just_begun_is_not(
 ) -> None:
     ticked(instance, ticks)
 
-    assert list(stalled(instance, NOW)) == []
+    assert list(stalled(instance, NOW, UP)) == []
 
 
 def test_one_that_somebody_turned_off_is_not(instance: dg.DagsterInstance) -> None:
     ticked(instance, [(3, BAD), (2, BAD), (1, BAD)], status=InstigatorStatus.STOPPED)
 
-    assert list(stalled(instance, NOW)) == []
+    assert list(stalled(instance, NOW, UP)) == []
 
 
 CRM = dg.AssetKey(["clones", "crm"])
