@@ -6,10 +6,10 @@ Belongs here: what should be there, from what is free to ask. Does not belong he
 
 import collections
 import datetime as dt
-import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -19,8 +19,9 @@ from history_assets.inventory import Inventory
 from history_assets.jobs import AssetJob
 from history_assets.missing import window
 from history_assets.partitions import CLONE_DATES
-from history_assets.records import Records
+from history_assets.records import Records, digest_of, tables_mark
 from history_assets.run_requests import records_of, requests_for_clones, requests_for_folds
+from history_assets.settings import Settings
 from history_assets.snapshots import TableRef
 from history_assets.syncing import open_teller
 from history_assets.warehouse.base import Clone, Warehouse
@@ -95,48 +96,53 @@ def missing_folds(
 ) -> tuple[dict[dt.date, list[TableRef]], str]:
     """Return the tables that no run has folded of a clone that is there, by date, and the cursor for the next look.
 
-    The cursor knows the dates of which nothing was missing, by their clones and the gates in force, so that what has not
-    changed is not read again.
+    The cursor knows each date by its clones and the gates in force, with the schemas that are worth another look while these
+    stay as they are; so what is folded and done with is not read again.
     """
     oldest = warehouse.settings.cutoffs().latest(now) - dt.timedelta(days=warehouse.settings.healing_days - 1)
     names = [schema.name for schema in inventory.schemas if schema.name in cloned]
     dates = sorted({date for name in names for date in cloned[name] if date >= oldest})
     clones = warehouse.find_clones(names, dates) if dates else {}
-    known: dict[str, str] = json.loads(cursor or "{}")
-    whole: dict[str, str] = {}
-    wanted: dict[dt.date, list[TableRef]] = {}
+    known: dict[str, Any] = json.loads(cursor or "{}")
+    after: dict[str, tuple[str, list[str]]] = {}
+    look = collections.defaultdict[str, list[Clone]](list)
     for date in dates:
-        there = [clone for name in names if (clone := clones.get((name, date)))]
-        mark = _mark(there, warehouse.settings.gates_in_force())
-        if known.get(str(date)) != mark:
-            wanted[date], settled = _unfolded(inventory, warehouse, there, records, now)
-            if wanted[date] or not settled:
-                continue
-        whole[str(date)] = mark
-    return wanted, json.dumps(whole)
+        there = {name: clone for name in names if (clone := clones.get((name, date)))}
+        mark, (before, still) = _mark(there.values(), warehouse.settings), known.get(str(date), ("", []))
+        for name in [name for name in still if name in there] if mark == before else there:
+            look[name].append(there[name])
+        after[str(date)] = (mark, [])
+    wanted = collections.defaultdict[dt.date, list[TableRef]](list)
+    for name, each in sorted(look.items()):
+        for clone, unfolded in _unfolded(inventory, warehouse.settings, name, each, records, now):
+            wanted[clone.date] += [(name, table) for table in unfolded or ()]
+            if unfolded != []:
+                after[str(clone.date)][1].append(name)
+    return wanted, json.dumps(after)
 
 
 def _unfolded(
-    inventory: Inventory, warehouse: Warehouse, clones: Sequence[Clone], records: Records, now: dt.datetime
-) -> tuple[list[TableRef], bool]:
-    """Return the tables of some clones of a date that no run has folded, and whether none of the clones is too young to say."""
-    found: list[TableRef] = []
-    settled = True
+    inventory: Inventory, settings: Settings, name: str, clones: Sequence[Clone], records: Records, now: dt.datetime
+) -> Iterator[tuple[Clone, list[str] | None]]:
+    """Return what no run has folded of some clones of a schema; nothing where a later look may find more."""
+    schema, dates = inventory.schema(name), [str(clone.date) for clone in clones]
+    made, folded = records.cloned_at(name, dates), records.folded(name, dates)
+    tables = [table.name for table in schema.tables] if schema else []
     for clone in clones:
-        date, schema = str(clone.date), inventory.schema(clone.schema)
-        made, last = records.cloned_at(clone.schema, [date]).get(date), records.folded(clone.schema, [date]).get(date)
-        if made and now < made + GRACE:
-            settled = False
-        elif schema:
-            again = last is None or last.clone_id != clone.clone_id
-            left = {*last.left, *(last.held_back if last.gates != warehouse.settings.gates_in_force() else ())} if last else ()
-            found += [(clone.schema, table.name) for table in schema.tables if again or table.name in left]
-    return found, settled
+        date, last = str(clone.date), folded.get(str(clone.date))
+        if date in made and now < made[date] + GRACE:
+            yield clone, None
+        elif last is None or last.clone_id != clone.clone_id:
+            yield clone, tables
+        else:
+            new = last.unknown and last.tables != tables_mark(tables)
+            again = {*last.left, *(last.held_back if last.gates != settings.gates_in_force() else ())}
+            left = [table for table in tables if new or table in again]
+            yield clone, None if last.unknown and not left else left
 
 
-def _mark(clones: Sequence[Clone], gates: str) -> str:
-    said = json.dumps([gates, *sorted([clone.schema, clone.clone_id] for clone in clones)])
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+def _mark(clones: Collection[Clone], settings: Settings) -> str:
+    return digest_of([settings.gates_in_force(), *sorted([clone.schema, clone.clone_id] for clone in clones)])
 
 
 def _dates(stored: Sequence[str]) -> Iterator[dt.date]:

@@ -7,6 +7,8 @@ import collections
 import dataclasses
 import datetime as dt
 import functools
+import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -23,8 +25,6 @@ Work = tuple[dg.AssetKey, str]
 PARTITION = "dagster/partition"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
-
-_CLONE, _LEFT, _HELD, _GATES = "clone_id", "left", "held_back", "gates"
 
 _UNFINISHED = (
     dg.DagsterRunStatus.QUEUED,
@@ -58,23 +58,36 @@ def dates_of_run(run: dg.DagsterRun, stored: Sequence[str]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Folded:
-    """What became of a clone: its id, the tables of it that ``gates`` hold back, and those neither held back nor folded."""
+    """What became of a clone: the tables of its schema that ``gates`` hold back, and those neither held back nor folded.
+
+    ``tables`` stands for the tables that were known of its schema, ``unknown`` counts those that the clone has besides.
+    """
 
     clone_id: str
     left: tuple[str, ...]
     held_back: tuple[str, ...]
     gates: str
+    tables: str
+    unknown: int
+
+
+_FOLDED = "folded"
 
 
 def folded_event(clone: Clone, folded: Folded) -> dg.AssetObservation:
     """Return what Dagster is told of a clone that was folded, for ``Records.folded`` to find."""
-    metadata = {
-        _CLONE: dg.MetadataValue.text(folded.clone_id),
-        _LEFT: dg.MetadataValue.json(list(folded.left)),
-        _HELD: dg.MetadataValue.json(list(folded.held_back)),
-        _GATES: dg.MetadataValue.text(folded.gates),
-    }
+    metadata = {_FOLDED: dg.MetadataValue.json(dataclasses.asdict(folded))}
     return dg.AssetObservation(dg.AssetKey(clone_key(clone.schema)), partition=str(clone.date), metadata=metadata)
+
+
+def tables_mark(names: Collection[str]) -> str:
+    """Return what stands for some tables of a schema: the same for the same."""
+    return digest_of(sorted(names))
+
+
+def digest_of(value: Any) -> str:
+    """Return what stands for a value that JSON can hold."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 class Records:
@@ -120,10 +133,10 @@ class Records:
         found: dict[str, Folded] = {}
         for record in self._events(self.instance.fetch_observations, schema, dates):
             observed = record.asset_event
-            if observed and observed.partition and _GATES in observed.metadata:
-                told: Any = {name: value.value for name, value in observed.metadata.items()}
-                folded = Folded(told[_CLONE], tuple(told[_LEFT]), tuple(told[_HELD]), told[_GATES])
-                found.setdefault(observed.partition, folded)
+            if observed and observed.partition and _FOLDED in observed.metadata:
+                told: Any = observed.metadata[_FOLDED].value
+                lists = {name: tuple(told[name]) for name in ("left", "held_back")}
+                found.setdefault(observed.partition, Folded(**{**told, **lists}))
         return found
 
     def cloned_at(self, schema: str, dates: Sequence[str]) -> dict[str, dt.datetime]:

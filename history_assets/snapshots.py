@@ -21,7 +21,7 @@ from history_assets.gates import Gate
 from history_assets.inventory import KeySource, Schema, Table
 from history_assets.naming import encode, history_key, snapshot_name, table_name
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
-from history_assets.records import Folded, folded_event
+from history_assets.records import Folded, folded_event, tables_mark
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Applied, Clone, Status, Warehouse
 
@@ -211,9 +211,15 @@ def problems_with(each: Plan, ledger: Collection[Applied], result: dbt_run.Night
 def _became(clone: Clone, schema: Schema | None, ledger: Collection[Applied], settings: Settings) -> Folded:
     of_clone = [row for row in ledger if (row.schema, row.date, row.clone_id) == (clone.schema, clone.date, clone.clone_id)]
     decided = {row.table for row in of_clone}
-    left = [table.name for table in schema.tables if table.name not in decided] if schema else []
-    held_back = [row.table for row in of_clone if row.status is Status.QUARANTINED]
-    return Folded(clone.clone_id, tuple(left), tuple(held_back), settings.gates_in_force())
+    known = [table.name for table in schema.tables] if schema else []
+    return Folded(
+        clone.clone_id,
+        left=tuple(name for name in known if name not in decided),
+        held_back=tuple(row.table for row in of_clone if row.status is Status.QUARANTINED),
+        gates=settings.gates_in_force(),
+        tables=tables_mark(known),
+        unknown=max(0, clone.tables - sum(1 for row in of_clone if row.columns)),
+    )
 
 
 def _asset(table: TableRef) -> str:

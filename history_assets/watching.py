@@ -7,6 +7,7 @@ Belongs here: seeing it, from what is free to ask. Does not belong here: what is
 import dataclasses
 import datetime as dt
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
@@ -27,6 +28,9 @@ WATCH = "watch"
 
 _UNTICKED = {InstigatorType.SENSOR: dt.timedelta(minutes=30), InstigatorType.SCHEDULE: dt.timedelta(hours=26)}
 """How long after its last tick a sensor, and a daily schedule, is late."""
+
+_OURS = re.compile(r"^history_assets\.[\w.]+: ")
+"""How Dagster begins what an error of this project says, which needs no class to be understood."""
 
 _FAILING = 3
 """Ticks in a row that fail before a sensor is said to: one alone is made up for by the next."""
@@ -83,7 +87,7 @@ def _stalled(state: InstigatorState, ticks: Sequence[InstigatorTick], now: dt.da
         while error and error.cause:
             error = error.cause
         said = error.message.strip().splitlines()[0] if error else "without saying why"
-        return Event(Sort.SENSOR, state.name, said)
+        return Event(Sort.SENSOR, state.name, _OURS.sub("", said))
     return None
 
 

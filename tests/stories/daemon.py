@@ -119,7 +119,9 @@ class Daemon:
                 self.instance.report_runless_asset_event(event)
             for added in result.dynamic_partitions_requests or ():
                 self.instance.add_dynamic_partitions(PARTITIONS, added.partition_keys)
-            asked = self._run(name, result.run_requests or [])
+            job = sensor.targets[0].job_name if sensor.targets else None
+            requests = result.run_requests or []
+            asked = self._run(name, [each if each.job_name else each.with_replaced_attrs(job_name=job) for each in requests])
             self.cursors[name] = result.cursor
             return asked
 

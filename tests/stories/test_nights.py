@@ -13,6 +13,7 @@ import pytest
 
 from history_assets.definitions import build_definitions
 from history_assets.fivetran.completions import recall
+from history_assets.gates import Gate
 from history_assets.naming import clone_key, fivetran_key
 from history_assets.partitions import PARTITIONS
 from history_assets.refresh import refresh
@@ -83,6 +84,14 @@ class World:
         rows = f"values (1, {self.values[schema]}, '{state}'), (2, 0, 'same')"
         tables = {"T": ("ID int primary key, V int, STATE varchar", rows)}
         self.engine.land(schema, instant(at).replace(tzinfo=None).isoformat(), tables, "2026-10-08 20:00:00+00")
+
+    def land_more(self, schema: str, at: str, tables: Mapping[str, tuple[str, str]]) -> None:
+        """Make a schema hold these tables, and what it held unless they replace it."""
+        same = {
+            "T": ("ID int primary key, V int, STATE varchar", f"values (1, {self.values[schema]}, 'whole'), (2, 0, 'same')")
+        }
+        landed = instant(at).replace(tzinfo=None).isoformat()
+        self.engine.land(schema, landed, {**same, **tables}, "2026-10-08 20:00:00+00")
 
     def ran(self) -> list[tuple[str, str, str | None, list[str], bool]]:
         """Return the runs that ended since this was last asked."""
@@ -204,6 +213,50 @@ def test_a_fold_that_was_never_asked_for_is_made_up_for(world: World) -> None:
     assert (world.daemon.sensor("healing"), world.daemon.failed) == (["2026-10-11"], {})
     assert world.ran() == [("healing", "snapshots", "2026-10-11", histories("CRM", "SHOP"), True)]
     assert world.daemon.sensor("healing") == []
+    assert world.wrong() == []
+
+
+def test_a_table_that_a_clone_has_and_the_project_had_not_is_folded_once_it_has(world: World) -> None:
+    """It came shortly before the cutoff, so that the night was folded before raw was looked at."""
+    world.land_more("SHOP", "09 23:30", {"NEW": ("ID int primary key", "values (1), (2)")})
+    world.at("10 00:00")
+    world.daemon.schedule("nightly")
+    assert [each[1:3] for each in world.ran()] == [("clones", "2026-10-10"), ("snapshots", "2026-10-10")]
+    world.at("10 00:20")
+    assert world.daemon.sensor("healing") == []
+
+    refresh(world.warehouse.settings, world.warehouse)
+    world.definitions.cache_clear()
+    assert world.daemon.sensor("healing") == ["2026-10-10"]
+    assert world.ran() == [("healing", "snapshots", "2026-10-10", ["history/SHOP/NEW", "history/SHOP/T"], True)]
+    assert world.daemon.sensor("healing") == []
+    rows = world.engine.histories("SHOP")["NEW"].values("ID", "dbt_valid_from", "dbt_valid_to")
+    assert sorted(rows) == [(row, instant("10 00:00").replace(tzinfo=None), None) for row in (1, 2)]
+    assert world.wrong() == []
+
+
+def test_what_a_gate_held_back_is_folded_once_the_gate_is_open(world: World) -> None:
+    """Asked for once for each change of the gates, not at every tick."""
+    world.at("10 00:00")
+    world.daemon.schedule("nightly")
+    world.land_more("SHOP", "10 12:00", {"T": ("ID int primary key, V int, STATE varchar", "")})
+    world.fivetran.sync("shop", instant("10 12:00"), instant("10 12:01"))
+    world.at("11 00:00")
+    world.daemon.schedule("nightly")
+    assert [each[1:] for each in world.ran()][2:] == [
+        ("clones", "2026-10-11", clones("CRM", "SHOP"), True),
+        ("snapshots", "2026-10-11", histories("CRM", "SHOP"), False),
+    ]
+    world.at("11 04:00")
+    assert world.daemon.sensor("healing") == []
+
+    gates = tuple(gate for gate in Gate if gate is not Gate.EMPTY)
+    world.warehouse.settings = world.warehouse.settings.model_copy(update={"gates": gates})
+    world.definitions.cache_clear()
+    assert world.daemon.sensor("healing") == ["2026-10-11"]
+    assert [each[1:] for each in world.ran()] == [("snapshots", "2026-10-11", histories("SHOP"), True)]
+    assert world.daemon.sensor("healing") == []
+    assert world.history("SHOP") == [(1, "whole", 10, 11)]
     assert world.wrong() == []
 
 

@@ -131,14 +131,14 @@ def clone(clone_id: str, date: str) -> Clone:
     return Clone("crm", dt.date.fromisoformat(date), clone_id, moment, moment, 1, 1, 1, "there")
 
 
-TWO = Folded("two", (), ("u",), "all")
+TWO = Folded("two", (), ("u",), "all", "t", 0)
 
 
 def test_what_was_folded_last_counts(instance: dg.DagsterInstance) -> None:
     for event in (
-        folded_event(clone("one", DATE), Folded("one", ("t",), (), "all")),
+        folded_event(clone("one", DATE), Folded("one", ("t",), (), "all", "t", 1)),
         folded_event(clone("two", DATE), TWO),
-        folded_event(clone("x", OTHER), Folded("x", (), (), "all")),
+        folded_event(clone("x", OTHER), Folded("x", (), (), "all", "t", 0)),
     ):
         instance.report_runless_asset_event(event)
     instance.report_runless_asset_event(dg.AssetObservation(CRM, partition=DATE, metadata={"by": "somebody else"}))
