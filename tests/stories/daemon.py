@@ -26,6 +26,7 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._utils.error import SerializableErrorInfo, serializable_error_info_from_exc_info
 
@@ -86,7 +87,7 @@ class Daemon:
     def schedule(self, name: str, scheduled: dt.datetime | None = None) -> list[str]:
         """Tick a schedule, run what it asks for, and return the dates that it asked for."""
         with time_machine.travel(self.now, tick=True):
-            repository = self.definitions().get_repository_def()
+            repository = self._repository()
             schedule = repository.get_schedule_def(name)
             context = dg.build_schedule_context(
                 self.instance, scheduled_execution_time=scheduled or self.now, repository_def=repository
@@ -102,7 +103,7 @@ class Daemon:
     def sensor(self, name: str) -> list[str]:
         """Tick a sensor, do as it says, run what it asks for, and return the dates that it asked for."""
         with time_machine.travel(self.now, tick=True):
-            repository = self.definitions().get_repository_def()
+            repository = self._repository()
             sensor = repository.get_sensor_def(name)
             # By reference, as the daemon has it: only so does Dagster see partitions that the same tick adds.
             context = dg.build_sensor_context(
@@ -124,6 +125,11 @@ class Daemon:
             asked = self._run(name, [each if each.job_name else each.with_replaced_attrs(job_name=job) for each in requests])
             self.cursors[name] = result.cursor
             return asked
+
+    def _repository(self) -> dg.RepositoryDefinition:
+        # The instance of an earlier tick's context is gone, and Dagster would still ask it.
+        with set_defs_state_storage(self.instance.defs_state_storage):
+            return self.definitions().get_repository_def()
 
     def _ticked(self, name: str, kind: InstigatorType, error: Exception | None = None) -> None:
         turn(self.instance, name, kind, InstigatorStatus.RUNNING)
