@@ -15,10 +15,10 @@ from typing import Any
 import duckdb
 import yaml
 
+from history_assets.folding import Plan, night
 from history_assets.naming import quote
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
-from history_assets.snapshots import Plan, night
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 
 FIRST = dt.date(2026, 11, 1)

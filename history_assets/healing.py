@@ -15,6 +15,7 @@ import dagster as dg
 
 from history_assets.dates import parse_date
 from history_assets.errors import UsageError
+from history_assets.folding import TableRef
 from history_assets.inventory import Inventory
 from history_assets.jobs import AssetJob
 from history_assets.missing import window
@@ -22,7 +23,6 @@ from history_assets.partitions import CLONE_DATES
 from history_assets.records import Records, digest_of, tables_mark
 from history_assets.run_requests import records_of, requests_for_clones, requests_for_folds
 from history_assets.settings import Settings
-from history_assets.snapshots import TableRef
 from history_assets.syncing import open_teller
 from history_assets.warehouse.base import Clone, Warehouse
 

@@ -52,6 +52,11 @@ class Table:
     key: tuple[str, ...]
     key_source: KeySource
 
+    @property
+    def gate_key(self) -> tuple[str, ...]:
+        """The key by which rows can be told apart; a whole row is no way in that would be worth a gate."""
+        return () if self.key_source is KeySource.WHOLE_ROW else self.key
+
     def column(self, name: str) -> Column | None:
         """Return the column of that name, in whatever case, or nothing."""
         return next((column for column in self.columns if column.name.lower() == name.lower()), None)

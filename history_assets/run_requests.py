@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
+from history_assets.folding import TableRef
 from history_assets.inventory import Inventory
 from history_assets.jobs import CLONES_JOB, SNAPSHOTS_JOB
 from history_assets.missing import may_ask
 from history_assets.naming import clone_key, history_key
 from history_assets.records import Records
-from history_assets.snapshots import TableRef
 from history_assets.warehouse.base import Warehouse
 
 

@@ -39,6 +39,7 @@ OF_ONE_ENGINE = {
     "database": "snowflake",
     "clone_readers": "snowflake",
     "transient_clones": "snowflake",
+    "unchanged_hours": "snowflake",
 }
 """Settings that mean nothing to the other engine: refused there, for the same reason."""
 
@@ -76,6 +77,10 @@ class Settings(BaseSettings):
         0, ge=0, description="Months for which a schema's first clone of each month is kept all the same; 0 keeps none."
     )
     threads: int = Field(4, ge=1, le=64, description="Schemas cloned, and tables folded, at the same time.")
+    skip_unchanged: bool = Field(True, description="Fold no table that cannot have changed since the night before.")
+    unchanged_hours: float = Field(
+        6, ge=0, le=720, description="Snowflake: hours before a quiet point in which what was altered counts as changed."
+    )
     healing_days: int = Field(
         30, ge=1, le=366, description="Dates back, the newest included, of which missed nights are made up for by themselves."
     )

@@ -26,6 +26,8 @@ from history_assets.warehouse.base import Warehouse
 _TOLD = 50
 """Events of a landing schema that are looked through before one is reported, in case it was reported and then forgotten."""
 
+_LONGEST_SYNC = dt.timedelta(days=30)
+
 Settled = Callable[[str, dt.datetime], bool]
 """Says of a schema whether no sync that began before a cutoff still runs."""
 
@@ -70,7 +72,9 @@ class LogTeller:
 
     def look(self, schemas: Collection[str], memory: Memory, now: dt.datetime, warn: Callable[[str], None]) -> Look:  # noqa: ARG002 - it is one read
         """Look once; raises WarehouseError where the log is being written."""
-        events = self._warehouse.sync_events(min((seen.ended for seen in memory.values() if seen.ended), default=None))
+        # A first sync, which may take long, has left nothing in memory that says when it began.
+        seen = [each.ended - _LONGEST_SYNC for each in memory.values() if each.ended]
+        events = self._warehouse.sync_events(min(seen, default=None))
         return Look(*logged(events, schemas, memory, now), self.settled())
 
     def settled(self) -> Settled:

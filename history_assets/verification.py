@@ -12,9 +12,9 @@ from typing import Any
 
 from history_assets import dbt_files
 from history_assets.errors import ProjectError
+from history_assets.folding import Plan, fold
 from history_assets.inventory import SYNCED
 from history_assets.naming import table_name
-from history_assets.snapshots import Plan, fold
 from history_assets.warehouse.base import Applied, Clone, Difference, Status, Warehouse
 
 _LONG = 8

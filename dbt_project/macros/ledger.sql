@@ -17,6 +17,10 @@
       key_columns varchar not null, duplicate_keys bigint not null, status varchar not null, problem varchar,
       time_zone varchar not null, cutoff_time varchar not null
     )') %}
+  {#- Of tables that were not looked at, and what was known of each in raw; a ledger that was begun before lacks them. -#}
+  {% for column in ['unchanged boolean', 'source_created ' ~ instant_type(), 'source_altered ' ~ instant_type()] %}
+    {% do run_query('alter table ' ~ ledger() ~ ' add column if not exists ' ~ column) %}
+  {% endfor %}
 {% endmacro %}
 
 {% macro of_table(relation) %}
@@ -35,11 +39,13 @@
       run.time_zone, run.cutoff_time]) %}
   {% do return(
       'insert into ' ~ ledger() ~ ' (schema_name, table_name, entry, clone_date, clone_id, cutoff, quiet_point, row_count, '
-      ~ 'opened, closed, columns, key_columns, duplicate_keys, status, problem, time_zone, cutoff_time)\nselect ' ~ [
+      ~ 'opened, closed, columns, key_columns, duplicate_keys, status, problem, time_zone, cutoff_time, unchanged, '
+      ~ 'source_created, source_altered)\nselect ' ~ [
         texts[0], texts[1], facts.entry + 1, 'cast(' ~ texts[2] ~ ' as date)', texts[3], run.at, instant(run.quiet_point), facts.rows,
         rows_where('dbt_valid_from', run) if has_history else 0, rows_where('dbt_valid_to', run) if has_history else 0,
         texts[4], texts[5], facts.duplicate_keys, "'quarantined'" if problem else "'applied'",
-        texts[6] if problem else 'null', texts[7], texts[8]
+        texts[6] if problem else 'null', texts[7], texts[8], 'false', instant(run.created) if run.created else 'null',
+        instant(run.altered) if run.altered else 'null'
       ] | join(', ') ~ '\nfrom (select count(*) as entries from ' ~ ledger() ~ ' where ' ~ of_table(relation) ~ ' and entry > '
       ~ facts.entry ~ ') as since where entries = 0') %}
 {% endmacro %}

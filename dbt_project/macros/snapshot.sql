@@ -25,7 +25,7 @@
       'cutoff_time': run['cutoff_time'], 'force': run['force'], 'gates': run['gates'],
       'clone_id': run['schemas'][relation.schema]['clone_id'], 'quiet_point': run['schemas'][relation.schema]['quiet_point'],
       'history': full_name(relation), 'clone': full_name(clone_of(relation, run)), 'columns': described(table['columns']),
-      'key': table['key'], 'key_holds': table['key_holds']}) %}
+      'key': table['key'], 'key_holds': table['key_holds'], 'created': table['created'], 'altered': table['altered']}) %}
 {% endmacro %}
 
 {#- A fold that another process was faster than is done again, on what that one left. Each time it is another that has got its

@@ -4,8 +4,11 @@ Belongs here: turning logged events into syncs per schema. Does not belong here:
 """
 
 import collections
+import datetime as dt
+import functools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from history_assets.fivetran.syncs import Sync, SyncStatus
 from history_assets.warehouse.base import SyncEvent
@@ -23,6 +26,36 @@ def syncs_of(schema: str, events: Iterable[SyncEvent]) -> list[Sync] | None:
     if not filling:
         return None
     return sorted((sync for each in filling for sync in _pair(each)), key=lambda sync: sync.started)
+
+
+def written_between(schema: str, events: Iterable[SyncEvent], since: dt.datetime, until: dt.datetime) -> frozenset[str] | None:
+    """Return the tables of a schema, in lower case, that were written after an aware instant and up to another.
+
+    Nothing where the log may not tell all: it has to begin before and go on after, and every sync between to have gone well.
+    """
+    known = sorted(events, key=lambda event: event.at)
+    filling = _filling(schema, known)
+    if not filling or known[-1].at < until or any(_unsure(each, since, until) for each in filling):
+        return None
+    between = [event for each in filling for event in each if since < event.at <= until]
+    return frozenset(name for event in between for name in _tables_named(event))
+
+
+def _unsure(events: list[SyncEvent], since: dt.datetime, until: dt.datetime) -> bool:
+    syncs = list(_pair(events))
+    between = [sync for sync in syncs if sync.started <= until and (sync.ended is None or sync.ended > since)]
+    begins = any(sync.ended and sync.ended <= since for sync in syncs)
+    # Of what no sync was ever said to write, this log does not tell.
+    tells = any(event.event == "records_modified" for event in events)
+    return not begins or not tells or not all(sync.succeeded and sync.ended and sync.ended <= until for sync in between)
+
+
+def _tables_named(event: SyncEvent) -> Iterator[str]:
+    if event.event == "records_modified" or "table" in event.event:
+        for field in ("table", "name"):
+            if name := _field(event, field):
+                # Some events name a table together with its schema.
+                yield from {name.lower(), name.lower().rpartition(".")[2]}
 
 
 def logged_of(schema: str, events: Iterable[SyncEvent]) -> Iterator[tuple[str, Sync, int]]:
@@ -58,13 +91,18 @@ def _written(event: SyncEvent) -> str | None:
 
 
 def _field(event: SyncEvent, name: str) -> str | None:
+    return _data(event.data).get(name)
+
+
+@functools.lru_cache(maxsize=100_000)  # every schema looks at every event
+def _data(text: str | None) -> Mapping[str, Any]:
     try:
-        data = json.loads(event.data or "{}")
+        data = json.loads(text or "{}")
         if isinstance(data, str):  # some destinations hold the text of a JSON text
             data = json.loads(data)
     except ValueError:  # message_data is free text for some events
-        return None
-    return data.get(name) if isinstance(data, dict) else None
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _pair(events: list[SyncEvent]) -> Iterable[Sync]:

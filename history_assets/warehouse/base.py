@@ -7,7 +7,7 @@ import abc
 import dataclasses
 import datetime as dt
 import enum
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ from history_assets.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Dates = tuple[dt.date, dt.date]
+"""A first and a last date."""
 
 LEDGER_SCHEMA = "_history_assets"
 """Schema of this project's own tables, in the history database and in each clone."""
@@ -54,10 +57,19 @@ class AppliedColumn:
 
 
 @dataclasses.dataclass(frozen=True)
+class Stamp:
+    """When a raw table was created and last altered, as its warehouse says; aware UTC."""
+
+    created: dt.datetime
+    altered: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
 class Applied:
     """One row of the ledger: what became of a table's clone of a date; instants are aware UTC.
 
-    A table that its schema's clone did not have has no columns. ``problem`` says what a gate found.
+    A table that its schema's clone did not have has no columns. ``problem`` says what a gate found. ``unchanged`` says that the
+    table was not looked at, since it cannot have changed; ``stamp`` is what was known of it in raw then.
     """
 
     schema: str
@@ -75,6 +87,18 @@ class Applied:
     problem: str | None
     time_zone: str
     cutoff_time: str
+    unchanged: bool = False
+    stamp: Stamp | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Carried:
+    """A table of a night that is as it was on its applied night before: that night's clone, and what is known of it now."""
+
+    schema: str
+    table: str
+    before: str
+    stamp: Stamp | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,9 +225,31 @@ class Warehouse(abc.ABC):
 
     @abc.abstractmethod
     def ledger(
-        self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
+        self, schemas: Collection[str] | None = None, date: dt.date | Dates | None = None, table: str | None = None
     ) -> list[Applied]:
-        """Return the ledger, ordered by schema, table and date; of some schemas, a date, or a table named ``schema.table``."""
+        """Return the ledger, ordered by schema, table and date.
+
+        Of some schemas, of a date or of those from a first to a last, or of a table named ``schema.table``.
+        """
+
+    @abc.abstractmethod
+    def applied_before(self, schemas: Collection[str], date: dt.date) -> list[Applied]:
+        """Return, of each table of some schemas, the row of the ledger that is applied next before a date."""
+
+    @abc.abstractmethod
+    def rules(self) -> list[tuple[str, str]]:
+        """Return by which rules of cutoffs the ledger was written: time zones and local times, HH:MM."""
+
+    def stamps(self, schemas: Collection[str]) -> dict[tuple[str, str], Stamp]:  # noqa: ARG002 - most engines keep none
+        """Return the stamps of some raw schemas' tables, by schema and table, in one statement; none where there are none."""
+        return {}
+
+    @abc.abstractmethod
+    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
+        """Enter tables of a date's clones, by schema, into the ledger as applied and unchanged, in one transaction.
+
+        One is left out whose applied night before is no longer the one that it names, or that has an entry for the date.
+        """
 
     @abc.abstractmethod
     def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":

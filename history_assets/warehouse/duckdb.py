@@ -13,7 +13,7 @@ import contextlib
 import datetime as dt
 import os
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +24,9 @@ from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_history
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Check, Clone, Difference, SyncEvent, Warehouse
-from history_assets.warehouse.duckdb_files import connect, has_table, naive, read_tables, utc
+from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Carried, Check, Clone, Dates, Difference, SyncEvent, Warehouse
+from history_assets.warehouse.duckdb_files import connect, naive, read_tables, utc
 from history_assets.warehouse.files import copy_file, sync_folder
-from history_assets.warehouse.history_sql import LEDGER_COLUMNS, applied_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,8 +132,9 @@ class DuckDBWarehouse(Warehouse):
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
 
-    def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:  # noqa: ARG002 - a file costs the same
-        return [event for log in _LOGS if (self.raw / f"{log}{_SUFFIX}").is_file() for event in self._events(log)]
+    def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:
+        logs = [log for log in _LOGS if (self.raw / f"{log}{_SUFFIX}").is_file()]
+        return [event for log in logs for event in self._events(log, since or _EPOCH)]
 
     def await_history(self) -> None:
         with self._open(self.history, read_only=False):
@@ -157,20 +157,28 @@ class DuckDBWarehouse(Warehouse):
             return Check(f"the file {path}", False, str(error))
 
     def ledger(
-        self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
+        self, schemas: Collection[str] | None = None, date: dt.date | Dates | None = None, table: str | None = None
     ) -> list[Applied]:
         if not self.history.is_file():
             return []
         with self._open(self.history, read_only=True) as connection:
-            if not has_table(connection, LEDGER_SCHEMA, "applied"):
-                return []
-            rows = connection.execute(
-                f"select {LEDGER_COLUMNS} from {quote(LEDGER_SCHEMA)}.applied "
-                "where ($1 is null or list_contains($1, schema_name)) and ($2 is null or clone_date = $2) "
-                "and ($3 is null or concat(schema_name, '.', table_name) = $3) order by 1, 2, 3",
-                [None if schemas is None else list(schemas), date, table],
-            ).fetchall()
-        return [applied_of(row) for row in rows]
+            return duckdb_history.ledger(connection, schemas, date, table)
+
+    def applied_before(self, schemas: Collection[str], date: dt.date) -> list[Applied]:
+        if not self.history.is_file():
+            return []
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_history.applied_before(connection, schemas, date)
+
+    def rules(self) -> list[tuple[str, str]]:
+        if not self.history.is_file():
+            return []
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_history.rules(connection)
+
+    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
+        with self._open(self.history, read_only=False) as connection:
+            duckdb_history.carry(connection, clones, tables)
 
     def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
         with self._open(self.history, read_only=True) as connection:
@@ -242,7 +250,7 @@ class DuckDBWarehouse(Warehouse):
             connection.execute("checkpoint")
         return clone
 
-    def _events(self, log: str) -> Iterator[SyncEvent]:
+    def _events(self, log: str, since: dt.datetime) -> Iterator[SyncEvent]:
         with self._open(self.raw / f"{log}{_SUFFIX}", read_only=True) as connection:
             tables = {table.name.lower(): table for table in read_tables(connection, log, {}).tables}
             # Accounts from before 2023 say connector where newer ones say connection.
@@ -254,7 +262,9 @@ class DuckDBWarehouse(Warehouse):
             rows = connection.execute(
                 f"select l.{identity}, c.{word}_name, epoch_us(l.time_stamp), l.message_event, {sync}, l.message_data "
                 f"from log l join {word} c on c.{word}_id = l.{identity} "
-                "where l.message_event in ('sync_start', 'sync_end', 'records_modified') order by l.time_stamp"
+                "where (l.message_event in ('sync_start', 'sync_end', 'records_modified') or l.message_event like '%table%') "
+                "and epoch_us(l.time_stamp) >= ? order by l.time_stamp",
+                [(since - _EPOCH) // dt.timedelta(microseconds=1)],
             ).fetchall()
         for connection_id, name, micros, event, sync_id, data in rows:
             yield SyncEvent(connection_id, name, _EPOCH + dt.timedelta(microseconds=micros), event, sync_id, data)

@@ -4,14 +4,15 @@ Belongs here: running what ``history_sql`` says, on files. Does not belong here:
 (``dbt_project/macros``).
 """
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from history_assets.naming import quote
 from history_assets.warehouse import history_sql
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Difference
+from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Carried, Clone, Dates, Difference
 from history_assets.warehouse.duckdb_files import has_table
 from history_assets.warehouse.history_sql import Dialect, HistoryTable, Statement
 
@@ -23,8 +24,46 @@ DIALECT = Dialect(
     # A and a are one to DuckDB, É and é are not.
     fold=lambda name: name.encode().lower().decode(),
     loosely=lambda value, kind: f"try_cast({value} as {kind})",
+    rows_of=lambda value, names: (
+        "select "
+        + ", ".join(f"each.texts[{place}] as {name}" for place, name in enumerate(names, 1))
+        + f""" from (select unnest(from_json({value}, '[["VARCHAR"]]')) as texts) as each"""
+    ),
 )
 _LEDGER = f"{quote(LEDGER_SCHEMA)}.applied"
+
+
+def ledger(
+    connection: duckdb.DuckDBPyConnection, schemas: Collection[str] | None, date: dt.date | Dates | None, table: str | None
+) -> list[Applied]:
+    """Return the ledger; see ``Warehouse.ledger``."""
+    return _entries(connection, history_sql.select_ledger(_LEDGER, schemas, date, table))
+
+
+def applied_before(connection: duckdb.DuckDBPyConnection, schemas: Collection[str], date: dt.date) -> list[Applied]:
+    """Return what is applied next before a date; see ``Warehouse.applied_before``."""
+    return _entries(connection, history_sql.select_applied_before(_LEDGER, schemas, date))
+
+
+def rules(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    """Return by which rules of cutoffs the ledger was written."""
+    if not has_table(connection, LEDGER_SCHEMA, "applied"):
+        return []
+    return _run(connection, history_sql.select_rules(_LEDGER)).fetchall()
+
+
+def carry(connection: duckdb.DuckDBPyConnection, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
+    """Enter tables into the ledger as unchanged; see ``Warehouse.carry``."""
+    for statement in history_sql.carry(DIALECT, _LEDGER, clones, tables):
+        _run(connection, statement)
+
+
+def _entries(connection: duckdb.DuckDBPyConnection, statement: Statement) -> list[Applied]:
+    if not has_table(connection, LEDGER_SCHEMA, "applied"):
+        return []
+    rows = _run(connection, statement)
+    names = [name for name, *_ in rows.description or ()]
+    return [history_sql.applied_of(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
 
 
 def as_of(connection: duckdb.DuckDBPyConnection, applied: Applied, *, deleted: bool) -> "pa.Table":

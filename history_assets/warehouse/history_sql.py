@@ -12,13 +12,7 @@ from typing import Any
 
 from history_assets.inventory import SYNCED
 from history_assets.naming import quote
-from history_assets.warehouse.base import Applied, AppliedColumn, Status
-
-LEDGER_COLUMNS = (
-    "schema_name, table_name, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, columns, key_columns, "
-    "status, problem, time_zone, cutoff_time"
-)
-"""What is read of the ledger, in the order that ``applied_of`` expects."""
+from history_assets.warehouse.base import Applied, AppliedColumn, Carried, Clone, Dates, Stamp, Status
 
 _EXAMPLES = 5
 _OURS = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
@@ -37,13 +31,15 @@ class Statement:
 class Dialect:
     """What engines say in their own words.
 
-    ``timestamp`` is the type of an instant without a zone, ``fold`` returns a name as the engine compares it, and ``loosely``
-    the value of an expression as another type, NULL where it is none.
+    ``timestamp`` is the type of an instant without a zone, ``fold`` returns a name as the engine compares it, ``loosely``
+    the value of an expression as another type, NULL where it is none, and ``rows_of`` a query of rows, as texts under names,
+    that a value holds as a JSON array of arrays.
     """
 
     timestamp: str
     fold: Callable[[str], str]
     loosely: Callable[[str, str], str]
+    rows_of: Callable[[str, Sequence[str]], str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +60,123 @@ def aware(moment: dt.datetime) -> dt.datetime:
     return moment.replace(tzinfo=dt.UTC)
 
 
-def applied_of(row: Sequence[Any]) -> Applied:
-    """Return a row of the ledger, given as ``LEDGER_COLUMNS``."""
-    schema, table, date, clone_id, cutoff, quiet, rows, opened, closed, columns, key, status, problem, zone, time = row
-    typed = tuple(AppliedColumn(**column) for column in json.loads(columns))
-    known = (schema, table, date, clone_id, aware(cutoff), aware(quiet), rows, opened, closed, typed, tuple(json.loads(key)))
-    return Applied(*known, Status(status), problem, zone, time)
+def select_ledger(ledger: str, schemas: Collection[str] | None, date: dt.date | Dates | None, table: str | None) -> Statement:
+    """Read the ledger, ordered by schema, table and date, as ``Warehouse.ledger`` says."""
+    wheres, values = [], list[Any]()
+    if schemas is not None:
+        wheres.append(_among(schemas))
+        values += sorted(schemas)
+    if date is not None:
+        wheres.append("clone_date between cast(? as date) and cast(? as date)")
+        values += [str(each) for each in (date if isinstance(date, tuple) else (date, date))]
+    if table is not None:
+        wheres.append("concat(schema_name, '.', table_name) = ?")
+        values.append(table)
+    where = f" where {' and '.join(wheres)}" if wheres else ""
+    # All its columns: one that was begun by an older version lacks some until it is folded into.
+    text = f"select * from {ledger}{where} order by schema_name, table_name, clone_date"
+    return Statement(text, tuple(values), compute=True)
+
+
+def select_applied_before(ledger: str, schemas: Collection[str], date: dt.date) -> Statement:
+    """Read, of each table of some schemas, the entry that is applied next before a date."""
+    text = (
+        f"select * from {ledger} where status = 'applied' and {_among(schemas)} and clone_date < cast(? as date) "
+        "qualify row_number() over (partition by schema_name, table_name order by cutoff desc) = 1"
+    )
+    return Statement(text, (*sorted(schemas), str(date)), compute=True)
+
+
+def select_rules(ledger: str) -> Statement:
+    """Read by which rules of cutoffs the history was built: time zone and time of day."""
+    return Statement(f"select distinct time_zone, cutoff_time from {ledger}", compute=True)
+
+
+def carry(dialect: Dialect, ledger: str, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> list[Statement]:
+    """Enter tables into the ledger as ``Warehouse.carry`` says: statements for one transaction.
+
+    What is deleted makes two transactions that write the same table wait for each other, as in macros/snapshot.sql.
+    """
+    date, cutoff = {(clone.date, clone.cutoff) for clone in clones.values()}.pop()
+    told = [
+        [
+            *(each.schema, each.table, each.before, clones[each.schema].clone_id, instant(clones[each.schema].quiet_point)),
+            *((instant(each.stamp.created), instant(each.stamp.altered)) if each.stamp else (None, None)),
+        ]
+        for each in tables
+    ]
+    moment = f"cast(? as {dialect.timestamp})"
+    forget = (
+        f"delete from {ledger} where cutoff = {moment} and status = 'quarantined' and (schema_name, table_name) in "
+        f"(select schema_name, table_name from ({dialect.rows_of('?', _TOLD)}) as told)"
+    )
+    enter = (
+        f"insert into {ledger} ({', '.join(_ENTERED)}) "
+        f"select {', '.join(_ENTERED.values())} "
+        f"from (select told.*, cast(? as date) as clone_date, {moment} as cutoff from ({dialect.rows_of('?', _TOLD)}) as told) "
+        "as told join ("
+        "select *, max(entry) over (partition by schema_name, table_name) as newest_entry, "
+        f"count(case when cutoff = {moment} then 1 end) over (partition by schema_name, table_name) as there, "
+        f"row_number() over (partition by schema_name, table_name, status, cutoff < {moment} order by cutoff desc) as place "
+        f"from {ledger}) as before on before.schema_name = told.schema_name and before.table_name = told.table_name "
+        f"where before.status = 'applied' and before.cutoff < told.cutoff and before.place = 1 and before.there = 0 "
+        "and before.clone_id = told.clone_before"
+    )
+    known, at = json.dumps(told), instant(cutoff)
+    return [
+        Statement("begin", compute=True),
+        Statement(forget, (at, known), compute=True),
+        Statement(enter, (str(date), at, known, at, at), compute=True),
+        Statement("commit", compute=True),
+    ]
+
+
+def _among(schemas: Collection[str]) -> str:
+    return f"schema_name in ({', '.join('?' * len(schemas)) or 'null'})"
+
+
+_TOLD = ("schema_name", "table_name", "clone_before", "clone_id", "quiet_point", "source_created", "source_altered")
+"""What is told of a table that is entered as unchanged; all of it text."""
+
+_ENTERED = {
+    "schema_name": "told.schema_name",
+    "table_name": "told.table_name",
+    "entry": "before.newest_entry + 1",
+    "clone_date": "told.clone_date",
+    "clone_id": "told.clone_id",
+    "cutoff": "told.cutoff",
+    **{name: f"cast(told.{name} as timestamp)" for name in ("quiet_point", "source_created", "source_altered")},
+    "row_count": "before.row_count",
+    "opened": "0",
+    "closed": "0",
+    **{name: f"before.{name}" for name in ("columns", "key_columns", "duplicate_keys", "status", "problem")},
+    **{name: f"before.{name}" for name in ("time_zone", "cutoff_time")},
+    "unchanged": "true",
+}
+
+
+def applied_of(row: Mapping[str, Any]) -> Applied:
+    """Return a row of the ledger, given by the names of its columns."""
+    stamp = (row.get("source_created"), row.get("source_altered"))
+    return Applied(
+        schema=row["schema_name"],
+        table=row["table_name"],
+        date=row["clone_date"],
+        clone_id=row["clone_id"],
+        cutoff=aware(row["cutoff"]),
+        quiet_point=aware(row["quiet_point"]),
+        rows=row["row_count"],
+        opened=row["opened"],
+        closed=row["closed"],
+        columns=tuple(AppliedColumn(**column) for column in json.loads(row["columns"])),
+        key=tuple(json.loads(row["key_columns"])),
+        status=Status(row["status"]),
+        problem=row["problem"],
+        time_zone=row["time_zone"],
+        cutoff_time=row["cutoff_time"],
+        unchanged=bool(row.get("unchanged")),
+        stamp=Stamp(aware(stamp[0]), aware(stamp[1])) if stamp[0] and stamp[1] else None,
+    )
 
 
 def as_of(dialect: Dialect, history: HistoryTable, applied: Applied, *, deleted: bool) -> Statement:

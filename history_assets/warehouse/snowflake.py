@@ -23,9 +23,34 @@ from history_assets.errors import WarehouseError
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table, make_table
 from history_assets.naming import quote, table_name
 from history_assets.settings import Settings
-from history_assets.warehouse import snowflake_clones, snowflake_history, snowflake_log, snowflake_setup, snowflake_sql
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Check, Clone, Difference, SyncEvent, Warehouse
-from history_assets.warehouse.history_sql import HistoryTable, Statement, applied_of
+from history_assets.warehouse import (
+    history_sql,
+    snowflake_clones,
+    snowflake_history,
+    snowflake_log,
+    snowflake_setup,
+    snowflake_sql,
+)
+from history_assets.warehouse.base import (
+    LEDGER_SCHEMA,
+    Applied,
+    Carried,
+    Check,
+    Clone,
+    Dates,
+    Difference,
+    Stamp,
+    SyncEvent,
+    Warehouse,
+)
+from history_assets.warehouse.history_sql import (
+    HistoryTable,
+    Statement,
+    applied_of,
+    aware,
+    select_applied_before,
+    select_ledger,
+)
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
 from history_assets.warehouse.snowflake_session import Sessions, credentials, tag
 from history_assets.warehouse.snowflake_setup import Privilege
@@ -163,18 +188,42 @@ class SnowflakeWarehouse(Warehouse):
         return found, whole
 
     def ledger(
-        self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
+        self, schemas: Collection[str] | None = None, date: dt.date | Dates | None = None, table: str | None = None
     ) -> list[Applied]:
-        statement = snowflake_sql.select_ledger(self.settings.database, schemas, date, table)
+        ledger = snowflake_sql.ledger(self.settings.database)
+        about = date if isinstance(date, dt.date) else None
+        return self._entries(select_ledger(ledger, schemas, date, table), tag("ledger", table or "", about))
+
+    def applied_before(self, schemas: Collection[str], date: dt.date) -> list[Applied]:
+        ledger = snowflake_sql.ledger(self.settings.database)
+        return self._entries(select_applied_before(ledger, schemas, date), tag("ledger", "", date))
+
+    def rules(self) -> list[tuple[str, str]]:
+        rows = self._ledger_rows(history_sql.select_rules(snowflake_sql.ledger(self.settings.database)), tag("ledger"))
+        return [(row["time_zone"], row["cutoff_time"]) for row in rows]
+
+    def stamps(self, schemas: Collection[str]) -> dict[tuple[str, str], Stamp]:
+        rows = self.sessions.rows(snowflake_sql.select_stamps(self.settings.raw_database, schemas), tag("stamps"))
+        found = (tuple(row.values()) for row in rows)
+        return {(schema, table): Stamp(aware(created), aware(altered)) for schema, table, created, altered in found}
+
+    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
+        ledger, (date,) = snowflake_sql.ledger(self.settings.database), {clone.date for clone in clones.values()}
+        self.sessions.transact(history_sql.carry(snowflake_sql.DIALECT, ledger, clones, tables), tag("fold", "", date))
+
+    def _entries(self, statement: Statement, query_tag: str) -> list[Applied]:
+        return [applied_of(row) for row in self._ledger_rows(statement, query_tag)]
+
+    def _ledger_rows(self, statement: Statement, query_tag: str) -> list[dict[str, Any]]:
         try:
-            rows = self.sessions.rows(statement, tag("ledger", table or "", date))
+            rows = self.sessions.rows(statement, query_tag)
         except SnowflakeError as error:
             if error.kind is not Kind.MISSING:
                 raise
             if "Database '" in error.said:  # else the schema or the table is missing: nothing was folded yet
                 raise WarehouseError(self._no_database(self.settings.database, "HISTORY_DATABASE")) from error
             return []
-        return [applied_of(list(row.values())) for row in rows]
+        return [{name.lower(): value for name, value in row.items()} for row in rows]
 
     def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
         return snowflake_history.as_of(self.sessions, self._history(applied), applied, deleted=deleted)

@@ -13,7 +13,7 @@ import dataclasses
 import datetime as dt
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tenacity
@@ -80,6 +80,10 @@ class Sessions:
         found: list[dict[str, Any]] = self._run(statement, query_tag, fetch)
         return found
 
+    def transact(self, statements: Sequence[Statement], query_tag: str) -> None:
+        """Run statements that make one transaction; what it enters must be what it would enter a second time."""
+        retrying()(self._transact_once, statements, query_tag)
+
     def table(self, statement: Statement, query_tag: str) -> "list[pa.Table]":
         """Run a query and return its rows as Arrow tables of the same columns, at least one."""
 
@@ -118,6 +122,22 @@ class Sessions:
                 return fetch(cursor)
             except Error as error:
                 raise explain(error, f"run {_first_words(statement.text)}") from error
+
+    def _transact_once(self, statements: Sequence[Statement], query_tag: str) -> None:
+        from snowflake.connector.errors import Error
+
+        with self._connection(compute=True) as connection, contextlib.closing(connection.cursor()) as cursor:
+            text = ""
+            try:
+                for statement in statements:
+                    text = statement.text
+                    cursor.execute(text, statement.values or None, _statement_params={"QUERY_TAG": query_tag})
+            except BaseException as error:
+                with contextlib.suppress(Error):  # of a session that is gone, nothing is left
+                    cursor.execute("rollback")
+                if isinstance(error, Error):
+                    raise explain(error, f"run {_first_words(text)}") from error
+                raise
 
     @contextlib.contextmanager
     def _connection(self, compute: bool) -> Iterator[Any]:

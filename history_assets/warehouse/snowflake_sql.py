@@ -16,7 +16,7 @@ from typing import Any
 
 from history_assets.naming import quote
 from history_assets.warehouse.base import LEDGER_SCHEMA, Clone
-from history_assets.warehouse.history_sql import LEDGER_COLUMNS, Dialect, Statement
+from history_assets.warehouse.history_sql import Dialect, Statement
 
 PAGE = 10_000
 """Rows that a SHOW returns at most; https://docs.snowflake.com/en/sql-reference/sql/show-objects."""
@@ -27,6 +27,11 @@ DIALECT = Dialect(
     fold=lambda name: name,
     # TRY_CAST takes text alone.
     loosely=lambda value, kind: f"try_cast(cast({value} as varchar) as {kind})",
+    rows_of=lambda value, names: (
+        "select "
+        + ", ".join(f"cast(each.value[{place}] as varchar) as {name}" for place, name in enumerate(names))
+        + f" from table(flatten(input => parse_json({value}))) as each"
+    ),
 )
 
 _CLONE_NAME = re.compile(r"(?P<schema>.+)__(?P<date>\d{8})", re.DOTALL)
@@ -135,22 +140,15 @@ def drop_schema(database: str, schema: str) -> Statement:
     return Statement(f"DROP SCHEMA IF EXISTS {path(database, schema)} CASCADE")
 
 
-def select_ledger(database: str, schemas: Collection[str] | None, date: dt.date | None, table: str | None) -> Statement:
-    """Read the ledger, ordered by schema, table and date: of some schemas, a date, or a table named ``schema.table``."""
-    wheres, values = [], list[str]()
-    if schemas is not None:
-        wheres.append(f"schema_name in ({', '.join('?' * len(schemas)) or 'null'})")
-        values += sorted(schemas)
-    if date is not None:
-        wheres.append("clone_date = cast(? as date)")
-        values.append(str(date))
-    if table is not None:
-        wheres.append("concat(schema_name, '.', table_name) = ?")
-        values.append(table)
-    where = f" where {' and '.join(wheres)}" if wheres else ""
+def select_stamps(database: str, schemas: Collection[str]) -> Statement:
+    """Read when the tables of some schemas were created and last altered, in UTC."""
+    created, altered = (f"convert_timezone('UTC', {name})" for name in ("created", "last_altered"))
     return Statement(
-        f"select {LEDGER_COLUMNS} from {ledger(database)}{where} order by 1, 2, 3",
-        tuple(values),
+        "select table_schema as schema_name, table_name, "
+        f"cast({created} as timestamp_ntz) as created, cast({altered} as timestamp_ntz) as altered "
+        f"from {path(database, 'INFORMATION_SCHEMA', 'TABLES')} "
+        f"where table_type = 'BASE TABLE' and table_schema in ({', '.join('?' * len(schemas)) or 'null'})",
+        tuple(sorted(schemas)),
         compute=True,
     )
 

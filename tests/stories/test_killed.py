@@ -14,10 +14,10 @@ import pytest
 
 from history_assets import dbt_run
 from history_assets.errors import ProjectError
+from history_assets.folding import Plan, night
 from history_assets.naming import quote
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
-from history_assets.snapshots import Plan, night
 from history_assets.verification import verify
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing

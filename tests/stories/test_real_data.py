@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from history_assets import snapshots
+from history_assets import folding
 from history_assets.history import History
 from history_assets.naming import quote
 from history_assets.nights import NightReport, run_night
@@ -366,13 +366,13 @@ def test_clones_folded_in_any_order_give_the_same_history_row_for_row(story: Sto
     (tmp_path / "clones").symlink_to(story.home / "clones", target_is_directory=True)
     warehouse = open_home(tmp_path)
     project = refresh(story.warehouse.settings, story.warehouse).project
-    plans = [snapshots.plan(warehouse, [tuple(table.split(".")) for table in changing], date) for date in order]
+    plans = [folding.plan(warehouse, [tuple(table.split(".")) for table in changing], date) for date in order]
 
-    results = snapshots.fold(project, warehouse, plans, print)
+    results = folding.fold(project, warehouse, plans, print)
 
     assert len(changing) == 16
     assert {date: (result.failed, result.error) for date, result in results.items()} == dict.fromkeys(order, ({}, None))
     with opened(warehouse.history) as found, opened(story.warehouse.history) as expected:
         for table in changing:
             assert read_history(found, table) == read_history(expected, table), table
-    assert snapshots.fold(project, warehouse, plans, print) == {}
+    assert folding.fold(project, warehouse, plans, print) == {}

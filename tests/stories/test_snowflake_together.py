@@ -18,8 +18,8 @@ import pytest
 
 from history_assets import dbt_run
 from history_assets.errors import ProjectError
+from history_assets.folding import Plan, night
 from history_assets.refresh import refresh
-from history_assets.snapshots import Plan, night
 from history_assets.verification import verify
 from tests.fakes.snowflake.emulator import Emulator
 from tests.fakes.snowflake.errors import SnowflakeError

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from history_assets import dbt_run
+from history_assets.folding import Plan, night
 from history_assets.naming import quote
 from history_assets.refresh import refresh
-from history_assets.snapshots import Plan, night
 from history_assets.verification import verify
 from history_assets.warehouse.base import Status
 from tests.stories import engines

@@ -12,11 +12,11 @@ from history_assets import dbt_files, dbt_run
 from history_assets.credentials import SnowflakeCredentials
 from history_assets.definitions import build_definitions
 from history_assets.drift import changes
+from history_assets.folding import plan
 from history_assets.partitions import PARTITIONS
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
 from history_assets.sighting import look
-from history_assets.snapshots import plan
 from history_assets.warehouse import snowflake_sql
 from history_assets.warehouse.snowflake import SnowflakeWarehouse
 from tests.warehouse.recording import RecordingSessions, table
