@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 
-from history_assets.coverage import large_drops, lost_nights
+from history_assets.coverage import WINDOW, large_drops, lost_nights
 from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory
 from history_assets.naming import clone_key, history_key
@@ -91,7 +91,7 @@ def schema_checks(inventory: Inventory, warehouse: Warehouse) -> dg.AssetChecksD
         try:
             clones = warehouse.clone_dates()
             ledger = collections.defaultdict[str, list[Applied]](list)
-            for row in warehouse.ledger(wanted):
+            for row in _recent(warehouse, wanted, max((date for dates in clones.values() for date in dates), default=None)):
                 ledger[row.schema].append(row)
             with ThreadPoolExecutor(warehouse.settings.threads) as pool:
                 compared = pool.map(
@@ -122,6 +122,14 @@ def schema_checks(inventory: Inventory, warehouse: Warehouse) -> dg.AssetChecksD
     return nights
 
 
+def _recent(warehouse: Warehouse, schemas: Sequence[str], newest: dt.date | None) -> list[Applied]:
+    """Return what the ledger says of recent dates, and of each table the applied night next before them."""
+    if newest is None:
+        return warehouse.ledger(schemas)
+    first = newest - WINDOW
+    return [*warehouse.applied_before(schemas, first), *warehouse.ledger(schemas, (first, dt.date.max))]
+
+
 def _newest(
     warehouse: Warehouse, schema: str, clones: Collection[dt.date], ledger: Sequence[Applied]
 ) -> tuple[list[str], str, int]:
@@ -130,11 +138,14 @@ def _newest(
     if clone is None:
         return [f"found no clone of {schema}: run a night first"], "", 0
     rows = [row for row in ledger if row.date == clone.date]
-    left, compared = list(unfolded(warehouse, clone, rows)), list(verify_clone(warehouse, clone, rows))
+    # Of what cannot have changed, the night that it was folded on has been compared.
+    looked_at = [row for row in rows if not row.unchanged]
+    left, compared = list(unfolded(warehouse, clone, rows)), list(verify_clone(warehouse, clone, looked_at))
     # Of a clone that was made again, both say so.
     problems = {finding.table: finding.problem for finding in (*compared, *left) if finding.problem}
     wrong = {finding.table for finding in compared if finding.problem} - {finding.table for finding in left if finding.problem}
-    fine = f"{len(left) + len(compared)} tables of {clone.date} are exact"
+    same = len(rows) - len(looked_at)
+    fine = f"{len(left) + len(compared)} tables of {clone.date} are exact" + (f", {same} unchanged" if same else "")
     return [problems[table] for table in sorted(problems)], fine, len(wrong)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 from history_assets.naming import table_name
 from history_assets.warehouse.base import Applied, Status
 
-WINDOW = 30
-"""Dates, the newest among them, in which a lost night is looked for."""
+WINDOW = dt.timedelta(days=30)
+"""How many dates, the newest among them, a lost night is looked for in."""
 
 
 def lost_nights(clones: Collection[dt.date], ledger: Sequence[Applied]) -> dict[dt.date, list[str]]:
@@ -24,7 +24,7 @@ def lost_nights(clones: Collection[dt.date], ledger: Sequence[Applied]) -> dict[
     if not known:
         return {}
     newest = max(known)
-    first = max(min(known), newest - dt.timedelta(days=WINDOW - 1))
+    first = max(min(known), newest - WINDOW + dt.timedelta(days=1))
     since: dict[str, dt.date] = {}
     said = collections.defaultdict[dt.date, set[str]](set)
     for row in ledger:

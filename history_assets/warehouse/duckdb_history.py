@@ -5,6 +5,7 @@ Belongs here: running what ``history_sql`` says, on files. Does not belong here:
 """
 
 import datetime as dt
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,8 @@ DIALECT = Dialect(
     fold=lambda name: name.encode().lower().decode(),
     loosely=lambda value, kind: f"try_cast({value} as {kind})",
     rows_of=lambda value, names: (
-        "select "
-        + ", ".join(f"each.texts[{place}] as {name}" for place, name in enumerate(names, 1))
-        + f""" from (select unnest(from_json({value}, '[["VARCHAR"]]')) as texts) as each"""
+        "select unnest(each) from (select unnest("
+        f"from_json({value}, '{json.dumps([dict.fromkeys(names, 'VARCHAR')])}')) as each)"
     ),
 )
 _LEDGER = f"{quote(LEDGER_SCHEMA)}.applied"

@@ -33,7 +33,7 @@ class Dialect:
 
     ``timestamp`` is the type of an instant without a zone, ``fold`` returns a name as the engine compares it, ``loosely``
     the value of an expression as another type, NULL where it is none, and ``rows_of`` a query of rows, as texts under names,
-    that a value holds as a JSON array of arrays.
+    that a value holds as a JSON array of objects.
     """
 
     timestamp: str
@@ -98,13 +98,7 @@ def carry(dialect: Dialect, ledger: str, clones: Mapping[str, Clone], tables: Se
     What is deleted makes two transactions that write the same table wait for each other, as in macros/snapshot.sql.
     """
     date, cutoff = {(clone.date, clone.cutoff) for clone in clones.values()}.pop()
-    told = [
-        [
-            *(each.schema, each.table, each.before, clones[each.schema].clone_id, instant(clones[each.schema].quiet_point)),
-            *((instant(each.stamp.created), instant(each.stamp.altered)) if each.stamp else (None, None)),
-        ]
-        for each in tables
-    ]
+    told = [_told_of(each, clones[each.schema]) for each in tables]
     moment = f"cast(? as {dialect.timestamp})"
     forget = (
         f"delete from {ledger} where cutoff = {moment} and status = 'quarantined' and (schema_name, table_name) in "
@@ -133,6 +127,13 @@ def carry(dialect: Dialect, ledger: str, clones: Mapping[str, Clone], tables: Se
 
 def _among(schemas: Collection[str]) -> str:
     return f"schema_name in ({', '.join('?' * len(schemas)) or 'null'})"
+
+
+def _told_of(each: Carried, clone: Clone) -> dict[str, str]:
+    known = {"schema_name": each.schema, "table_name": each.table, "clone_before": each.before, "clone_id": clone.clone_id}
+    if each.stamp:
+        known |= {"source_created": instant(each.stamp.created), "source_altered": instant(each.stamp.altered)}
+    return known | {"quiet_point": instant(clone.quiet_point)}
 
 
 _TOLD = ("schema_name", "table_name", "clone_before", "clone_id", "quiet_point", "source_created", "source_altered")

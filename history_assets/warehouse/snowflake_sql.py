@@ -29,7 +29,7 @@ DIALECT = Dialect(
     loosely=lambda value, kind: f"try_cast(cast({value} as varchar) as {kind})",
     rows_of=lambda value, names: (
         "select "
-        + ", ".join(f"cast(each.value[{place}] as varchar) as {name}" for place, name in enumerate(names))
+        + ", ".join(f"cast(get_path(each.value, '{name}') as varchar) as {name}" for name in names)
         + f" from table(flatten(input => parse_json({value}))) as each"
     ),
 )

@@ -56,7 +56,7 @@ def test_nothing_is_lost_of_a_schema_that_has_nothing() -> None:
 @given(st.sets(st.integers(1, 60)), st.sets(st.integers(1, 60)))
 def test_the_dates_that_are_lost_are_those_between_that_are_nowhere(cloned: set[int], folded: set[int]) -> None:
     there = cloned | folded
-    between = range(max(min(there), max(there) - WINDOW + 1), max(there)) if there else range(0)
+    between = range(max(min(there), max(there) - WINDOW.days + 1), max(there)) if there else range(0)
 
     lost = lost_nights([day(number) for number in cloned], [row(number) for number in folded])
 
