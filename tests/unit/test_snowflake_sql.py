@@ -73,6 +73,7 @@ SURPLUS = (
 
 # What sqlglot cannot parse it takes whole, as a Command; those are right by their text alone.
 UNPARSED = expressions.Command
+LEDGER = snowflake_sql.ledger("HISTORY")
 GOLDEN: dict[str, tuple[Statement, str, type]] = {
     "landing schemas": (
         snowflake_sql.show_landing("RAW"),
@@ -158,17 +159,30 @@ GOLDEN: dict[str, tuple[Statement, str, type]] = {
         expressions.Drop,
     ),
     "the ledger": (
-        snowflake_sql.select_ledger("HISTORY", None, None, None),
-        "select schema_name, table_name, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, columns, "
-        'key_columns, status, problem, time_zone, cutoff_time from "HISTORY"."_history_assets"."applied" order by 1, 2, 3',
+        history_sql.select_ledger(LEDGER, None, None, None),
+        'select * from "HISTORY"."_history_assets"."applied" order by schema_name, table_name, clone_date',
         expressions.Select,
     ),
     "some of the ledger": (
-        snowflake_sql.select_ledger("HISTORY", {"b", "a"}, DATE, "a.t"),
-        "select schema_name, table_name, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, columns, "
-        'key_columns, status, problem, time_zone, cutoff_time from "HISTORY"."_history_assets"."applied" '
-        "where schema_name in (?, ?) and clone_date = cast(? as date) and concat(schema_name, '.', table_name) = ? "
-        "order by 1, 2, 3",
+        history_sql.select_ledger(LEDGER, {"b", "a"}, DATE, "a.t"),
+        'select * from "HISTORY"."_history_assets"."applied" '
+        "where schema_name in (?, ?) and clone_date between cast(? as date) and cast(? as date) "
+        "and concat(schema_name, '.', table_name) = ? order by schema_name, table_name, clone_date",
+        expressions.Select,
+    ),
+    "the nights before": (
+        history_sql.select_applied_before(LEDGER, {"b", "a"}, DATE),
+        'select * from "HISTORY"."_history_assets"."applied" where status = \'applied\' and schema_name in (?, ?) '
+        "and clone_date < cast(? as date) "
+        "qualify row_number() over (partition by schema_name, table_name order by cutoff desc) = 1",
+        expressions.Select,
+    ),
+    "stamps": (
+        snowflake_sql.select_stamps("RAW", {"b", "a"}),
+        "select table_schema as schema_name, table_name, "
+        "cast(convert_timezone('UTC', created) as timestamp_ntz) as created, "
+        "cast(convert_timezone('UTC', last_altered) as timestamp_ntz) as altered "
+        'from "RAW"."INFORMATION_SCHEMA"."TABLES" where table_type = \'BASE TABLE\' and table_schema in (?, ?)',
         expressions.Select,
     ),
     "syncs": (
@@ -248,7 +262,9 @@ def test_only_a_query_needs_a_warehouse_and_binds_values(what: str) -> None:
 
 
 def test_bound_values_are_text_in_utc() -> None:
-    assert GOLDEN["some of the ledger"][0].values == ("a", "b", "2026-11-22", "a.t")
+    assert GOLDEN["some of the ledger"][0].values == ("a", "b", "2026-11-22", "2026-11-22", "a.t")
+    assert GOLDEN["the nights before"][0].values == ("a", "b", "2026-11-22")
+    assert GOLDEN["stamps"][0].values == ("a", "b")
     assert GOLDEN["syncs"][0].values == ("2026-11-22 06:00:00.000000 +00:00",) * 2
     assert GOLDEN["a table as of a date"][0].values == AT_CUTOFF
     assert COUNTS.values == EXAMPLES.values == AT_CUTOFF
@@ -258,7 +274,7 @@ def test_bound_values_are_text_in_utc() -> None:
 
 
 def test_no_schema_of_the_ledger_is_none_of_it() -> None:
-    assert "where schema_name in (null)" in snowflake_sql.select_ledger("HISTORY", [], None, None).text
+    assert "where schema_name in (null)" in history_sql.select_ledger(LEDGER, [], None, None).text
 
 
 def test_deleted_rows_are_left_out_by_their_marker() -> None:
