@@ -9,6 +9,7 @@ here: running dbt (``dbt_run``), or what the macros do.
 """
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -43,7 +44,7 @@ class DbtProject:
         """The manifest that dbt wrote when it parsed the project."""
         return self.folder / "target" / "manifest.json"
 
-    @property
+    @functools.cached_property
     def inventory(self) -> Inventory:
         """The inventory that the project was rendered from."""
         return Inventory.load(self.folder / "inventory.json")

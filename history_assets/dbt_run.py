@@ -30,8 +30,8 @@ _LOCKED = 75
 _PROJECT = "history_assets"
 """Name of the dbt project, as dbt_project/dbt_project.yml has it."""
 
-_SILENT = ("--quiet", "--log-level", "none")
-"""What failed is in the results; dbt would make a line of every event only to drop it."""
+_SILENT = ("--quiet", "--log-level", "none", "--no-write-json")
+"""What failed is in the results; dbt would make a line of every event only to drop it, and write its manifest each night."""
 
 _HTTPS = 443
 

@@ -82,7 +82,8 @@ def forget_dates(warehouse: Warehouse, instance: dg.DagsterInstance, today: dt.d
     since = str(today - dt.timedelta(days=_days(warehouse)))
     cloned = {str(date) for dates in warehouse.clone_dates().values() for date in dates}
     over = {key for key in instance.get_dynamic_partitions(PARTITIONS) if key < since} - cloned
-    gone = sorted(over & {str(row.date) for row in warehouse.ledger()}) if over else []
+    first, last = (dt.date.fromisoformat(key) for key in (min(over, default=since), since))
+    gone = sorted(over & {str(row.date) for row in warehouse.ledger(None, (first, last))}) if over else []
     for key in gone:
         instance.delete_dynamic_partition(PARTITIONS, key)
     return gone

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from history_assets.dbt_files import DbtProject
 from history_assets.errors import HistoryError
+from history_assets.event_log import log_materializations
 from history_assets.failures import WHOLE_RUN, Problem, failure, kind_of
 from history_assets.folding import Plan, TableRef, fold, plan, problems_with
 from history_assets.gates import Gate
@@ -88,9 +89,8 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
             of_date[row.date].append(row)
         for each in plans:
             rows, planned = of_date[each.date], set(each.tables)
-            for row in rows:
-                if (row.schema, row.table) in planned and _stands_for(row, each):
-                    context.log_event(_materialization(row))
+            applied = (row for row in rows if (row.schema, row.table) in planned and _stands_for(row, each))
+            log_materializations(context, map(_materialization, applied))
             for schema, clone in each.clones.items():
                 context.log_event(folded_event(clone, _became(clone, project.inventory.schema(schema), rows, settings)))
             problems += problems_with(each, rows, results.get(each.date))

@@ -31,10 +31,10 @@ class Night:
 def recent(warehouse: Warehouse, newest: dt.date, days: int) -> tuple[list[dt.date], dict[str, list[Night]]]:
     """Return the last ``days`` dates up to ``newest``, oldest first, and each schema's state on each of them."""
     dates = [newest - dt.timedelta(days=back) for back in range(days - 1, -1, -1)]
-    ledger = warehouse.ledger()
+    ledger = warehouse.ledger(None, (dates[0], dates[-1]))
     nights = collections.Counter((row.schema, row.date, row.status) for row in ledger)
     current = [schema.name for schema in warehouse.inventory().schemas]
-    names = sorted({*current, *warehouse.clone_dates(), *(row.schema for row in ledger)})
+    names = sorted({*current, *warehouse.clone_dates(), *(schema.name for schema in warehouse.histories().schemas)})
     clones = warehouse.find_clones(names, dates)
 
     def night(name: str, date: dt.date) -> Night:

@@ -233,7 +233,7 @@ class Warehouse(abc.ABC):
         """
 
     @abc.abstractmethod
-    def applied_before(self, schemas: Collection[str], date: dt.date) -> list[Applied]:
+    def applied_before(self, schemas: Collection[str] | None, date: dt.date) -> list[Applied]:
         """Return, of each table of some schemas, the row of the ledger that is applied next before a date."""
 
     @abc.abstractmethod
@@ -269,7 +269,7 @@ class Warehouse(abc.ABC):
     def histories(self) -> Inventory:
         """Return the tables that have a history, as far as is known of them without raw."""
         tables: dict[str, dict[str, Table]] = {}
-        for row in self.ledger():
+        for row in self.applied_before(None, dt.date.max):
             columns = tuple(Column(column.name, column.type, position) for position, column in enumerate(row.columns, 1))
             names = tuple(column.name for column in columns)
             tables.setdefault(row.schema, {})[row.table] = Table(row.table, columns, names, KeySource.WHOLE_ROW)

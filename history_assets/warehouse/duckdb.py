@@ -164,7 +164,7 @@ class DuckDBWarehouse(Warehouse):
         with self._open(self.history, read_only=True) as connection:
             return duckdb_history.ledger(connection, schemas, date, table)
 
-    def applied_before(self, schemas: Collection[str], date: dt.date) -> list[Applied]:
+    def applied_before(self, schemas: Collection[str] | None, date: dt.date) -> list[Applied]:
         if not self.history.is_file():
             return []
         with self._open(self.history, read_only=True) as connection:

@@ -40,7 +40,7 @@ def ledger(
     return _entries(connection, history_sql.select_ledger(_LEDGER, schemas, date, table))
 
 
-def applied_before(connection: duckdb.DuckDBPyConnection, schemas: Collection[str], date: dt.date) -> list[Applied]:
+def applied_before(connection: duckdb.DuckDBPyConnection, schemas: Collection[str] | None, date: dt.date) -> list[Applied]:
     """Return what is applied next before a date; see ``Warehouse.applied_before``."""
     return _entries(connection, history_sql.select_applied_before(_LEDGER, schemas, date))
 

@@ -78,13 +78,14 @@ def select_ledger(ledger: str, schemas: Collection[str] | None, date: dt.date | 
     return Statement(text, tuple(values), compute=True)
 
 
-def select_applied_before(ledger: str, schemas: Collection[str], date: dt.date) -> Statement:
+def select_applied_before(ledger: str, schemas: Collection[str] | None, date: dt.date) -> Statement:
     """Read, of each table of some schemas, the entry that is applied next before a date."""
+    among = "" if schemas is None else f" and {_among(schemas)}"
     text = (
-        f"select * from {ledger} where status = 'applied' and {_among(schemas)} and clone_date < cast(? as date) "
+        f"select * from {ledger} where status = 'applied'{among} and clone_date < cast(? as date) "
         "qualify row_number() over (partition by schema_name, table_name order by cutoff desc) = 1"
     )
-    return Statement(text, (*sorted(schemas), str(date)), compute=True)
+    return Statement(text, (*sorted(schemas or ()), str(date)), compute=True)
 
 
 def select_rules(ledger: str) -> Statement:

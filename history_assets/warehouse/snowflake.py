@@ -194,7 +194,7 @@ class SnowflakeWarehouse(Warehouse):
         about = date if isinstance(date, dt.date) else None
         return self._entries(select_ledger(ledger, schemas, date, table), tag("ledger", table or "", about))
 
-    def applied_before(self, schemas: Collection[str], date: dt.date) -> list[Applied]:
+    def applied_before(self, schemas: Collection[str] | None, date: dt.date) -> list[Applied]:
         ledger = snowflake_sql.ledger(self.settings.database)
         return self._entries(select_applied_before(ledger, schemas, date), tag("ledger", "", date))
 
