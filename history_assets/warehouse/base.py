@@ -7,7 +7,7 @@ import abc
 import dataclasses
 import datetime as dt
 import enum
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,60 @@ class Difference:
     only_history: int
     only_clone: int
     examples: tuple[tuple[Any, ...], ...]
+
+
+class Question(abc.ABC):
+    """What can be asked of one history (``reading_sql``); ``about`` is a row of its ledger."""
+
+    @property
+    @abc.abstractmethod
+    def about(self) -> Applied: ...
+
+    @abc.abstractmethod
+    def ask(self, dialect: Any, history: Any) -> Any:
+        """Return the query that answers it, given an engine's dialect and the history as that has it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SpineRows:
+    """A spine from outside: its ``keys`` as the columns ``k0``, ``k1`` …, ``known_at`` in naive UTC, and its rows' numbers."""
+
+    rows: "pa.Table"
+    keys: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class SpineTable:
+    """A spine that lies in the history's database; ``days`` gives the instants of its dates, where its times are dates."""
+
+    name: str
+    keys: Sequence[str]
+    time: str
+    lag: dt.timedelta
+    days: Mapping[dt.date, dt.datetime] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class SpineTimes:
+    """What a table has in its column of times: how many rows without one, and the last; its dates, where they are dates."""
+
+    missing: int
+    last: dt.datetime | None
+    days: Sequence[dt.date] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined:
+    """A history to join to a spine: ``on`` maps the spine's keys to its columns, ``columns`` says which to add by what names.
+
+    ``nights`` are those that the spine may know of, ``night`` the one as of which its columns are shown.
+    """
+
+    nights: Sequence[Applied]
+    night: Applied
+    on: Mapping[str, AppliedColumn]
+    columns: Mapping[str, AppliedColumn]
+    deleted: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,10 +260,33 @@ class Warehouse(abc.ABC):
         """Return the ledger, ordered by schema, table and date; of some schemas, a date, or a table named ``schema.table``."""
 
     @abc.abstractmethod
-    def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
-        """Return a table as it was at an applied date: that day's columns, typed as they were.
+    def tables(self) -> list[str]:
+        """Return the names, ``schema.table``, of the tables of which a night was applied, sorted."""
 
-        Rows that Fivetran marks as deleted are left out unless ``deleted``.
+    @abc.abstractmethod
+    def ask(self, question: Question) -> "pa.Table":
+        """Return what the SQL of a question (``reading_sql``) answers.
+
+        Raises UsageError for a value that its column cannot be compared with.
+        """
+
+    @abc.abstractmethod
+    def columns(self, table: str) -> dict[str, str]:
+        """Return the types of the columns of a table or view, named ``schema.table``, in the history's database; none where
+        there is no such table.
+        """
+
+    @abc.abstractmethod
+    def spine_times(self, table: str, time: str, *, is_date: bool) -> SpineTimes:
+        """Return what a table in the history's database has in a column of instants with a zone, or of dates."""
+
+    @abc.abstractmethod
+    def join(self, spine: SpineRows | SpineTable, histories: Sequence[Joined], *, repeated: bool) -> "pa.Table":
+        """Return what was known of each row of a spine: the histories' columns in the order of rows from outside, and those of
+        a table after its own.
+
+        Raises UsageError for keys by which a history has several rows at a time, and, unless ``repeated``, for a spine that has
+        the same keys and time in several rows.
         """
 
     @abc.abstractmethod

@@ -23,8 +23,21 @@ from history_assets.errors import CloneError, WarehouseError
 from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
-from history_assets.warehouse import duckdb_history
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Check, Clone, Difference, SyncEvent, Warehouse
+from history_assets.warehouse import duckdb_history, duckdb_spine
+from history_assets.warehouse.base import (
+    LEDGER_SCHEMA,
+    Applied,
+    Check,
+    Clone,
+    Difference,
+    Joined,
+    Question,
+    SpineRows,
+    SpineTable,
+    SpineTimes,
+    SyncEvent,
+    Warehouse,
+)
 from history_assets.warehouse.duckdb_files import connect, has_table, naive, read_tables, utc
 from history_assets.warehouse.files import copy_file, sync_folder
 from history_assets.warehouse.history_sql import LEDGER_COLUMNS, applied_of
@@ -172,9 +185,27 @@ class DuckDBWarehouse(Warehouse):
             ).fetchall()
         return [applied_of(row) for row in rows]
 
-    def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
+    def tables(self) -> list[str]:
+        if not self.history.is_file():
+            return []
         with self._open(self.history, read_only=True) as connection:
-            return duckdb_history.as_of(connection, applied, deleted=deleted)
+            return duckdb_history.tables(connection) if has_table(connection, LEDGER_SCHEMA, "applied") else []
+
+    def ask(self, question: Question) -> "pa.Table":
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_history.ask(connection, question)
+
+    def columns(self, table: str) -> dict[str, str]:
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_spine.columns(connection, table)
+
+    def spine_times(self, table: str, time: str, *, is_date: bool) -> SpineTimes:
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_spine.times(connection, table, time, is_date=is_date)
+
+    def join(self, spine: SpineRows | SpineTable, histories: Sequence[Joined], *, repeated: bool) -> "pa.Table":
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_spine.join(connection, spine, histories, repeated=repeated)
 
     def contradictions(self, applied: Sequence[Applied]) -> list[str]:
         with self._open(self.history, read_only=True) as connection:

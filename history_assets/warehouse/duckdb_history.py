@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from history_assets.errors import UsageError
 from history_assets.naming import quote
 from history_assets.warehouse import history_sql
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Difference
+from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Difference, Question
 from history_assets.warehouse.duckdb_files import has_table
 from history_assets.warehouse.history_sql import Dialect, HistoryTable, Statement
+from history_assets.warehouse.reading_sql import Answer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,25 +25,36 @@ DIALECT = Dialect(
     # A and a are one to DuckDB, É and é are not.
     fold=lambda name: name.encode().lower().decode(),
     loosely=lambda value, kind: f"try_cast({value} as {kind})",
+    utc=lambda value: f"timezone('UTC', {value})",
+    earlier=lambda value, micros: f"{value} - to_microseconds({micros})",
+    asof=lambda relation, at_or_before, equal: f"asof left join {relation} on {equal} and {at_or_before}",
 )
 _LEDGER = f"{quote(LEDGER_SCHEMA)}.applied"
 
 
-def as_of(connection: duckdb.DuckDBPyConnection, applied: Applied, *, deleted: bool) -> "pa.Table":
-    """Return a table as it was at an applied date; one that was absent that night has no columns and no rows."""
-    statement = history_sql.as_of(DIALECT, _history(connection, applied), applied, deleted=deleted)
-    return _run(connection, statement).to_arrow_table()
+def ask(connection: duckdb.DuckDBPyConnection, question: Question) -> "pa.Table":
+    """Return what the SQL of a question answers."""
+    answer: Answer = question.ask(DIALECT, history_table(connection, question.about))
+    return table(connection, answer.statement)
+
+
+def tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the names of the tables of which a night was applied, sorted."""
+    rows = connection.execute(
+        f"select distinct concat(schema_name, '.', table_name) from {_LEDGER} where status = 'applied' order by 1"
+    )
+    return [name for (name,) in rows.fetchall()]
 
 
 def difference(connection: duckdb.DuckDBPyConnection, applied: Applied, clone_name: str) -> Difference:
     """Compare the history as of an applied date with its clone, attached under a plain name: rows as a multiset."""
     held = has_table(connection, "main", applied.table, clone_name)
     clone = f"{quote(clone_name)}.main.{quote(applied.table)}" if held else None
-    counting, showing = history_sql.differences(DIALECT, _history(connection, applied), clone, applied)
-    counts = _run(connection, counting).fetchall()[0]
+    counting, showing = history_sql.differences(DIALECT, history_table(connection, applied), clone, applied)
+    counts = run(connection, counting).fetchall()[0]
     if not any(counts):
         return Difference(0, 0, ())
-    return Difference(int(counts[0]), int(counts[1]), tuple(_run(connection, showing).fetchall()))
+    return Difference(int(counts[0]), int(counts[1]), tuple(run(connection, showing).fetchall()))
 
 
 def contradictions(connection: duckdb.DuckDBPyConnection, ledger: Sequence[Applied]) -> list[str]:
@@ -49,21 +62,32 @@ def contradictions(connection: duckdb.DuckDBPyConnection, ledger: Sequence[Appli
     newest = history_sql.newest_applied(ledger)
     if newest is None:
         return []
-    history = _history(connection, newest)
+    history = history_table(connection, newest)
     if history.columns is None:
         return history_sql.lost(ledger)
     found = []
     for problem in history_sql.problems_of(DIALECT, history, newest):  # one at a time, for the sake of memory
         statement = history_sql.contradictions(DIALECT, history, _LEDGER, newest, [problem])
-        found += [history_sql.said(*row) for row in _run(connection, statement).fetchall() if row[1]]
+        found += [history_sql.said(*row) for row in run(connection, statement).fetchall() if row[1]]
     return found
 
 
-def _run(connection: duckdb.DuckDBPyConnection, statement: Statement) -> duckdb.DuckDBPyConnection:
+def table(connection: duckdb.DuckDBPyConnection, statement: Statement) -> "pa.Table":
+    """Return the rows of a query."""
+    try:
+        return run(connection, statement).to_arrow_table()
+    except (duckdb.ConversionException, duckdb.BinderException) as error:
+        said = str(error).splitlines()[0]
+        raise UsageError(f"found a value that its column cannot be compared with, expected one of its type: {said}") from error
+
+
+def run(connection: duckdb.DuckDBPyConnection, statement: Statement) -> duckdb.DuckDBPyConnection:
+    """Run a statement."""
     return connection.execute(statement.text, list(statement.values))
 
 
-def _history(connection: duckdb.DuckDBPyConnection, applied: Applied) -> HistoryTable:
+def history_table(connection: duckdb.DuckDBPyConnection, applied: Applied) -> HistoryTable:
+    """Return a history and the columns that it has."""
     rows = connection.execute(
         "select column_name, data_type from duckdb_columns() "
         "where database_name = current_database() and schema_name = ? and table_name = ?",

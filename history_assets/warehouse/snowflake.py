@@ -23,8 +23,28 @@ from history_assets.errors import WarehouseError
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table, make_table
 from history_assets.naming import quote, table_name
 from history_assets.settings import Settings
-from history_assets.warehouse import snowflake_clones, snowflake_history, snowflake_log, snowflake_setup, snowflake_sql
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Check, Clone, Difference, SyncEvent, Warehouse
+from history_assets.warehouse import (
+    snowflake_clones,
+    snowflake_history,
+    snowflake_log,
+    snowflake_setup,
+    snowflake_spine,
+    snowflake_sql,
+)
+from history_assets.warehouse.base import (
+    LEDGER_SCHEMA,
+    Applied,
+    Check,
+    Clone,
+    Difference,
+    Joined,
+    Question,
+    SpineRows,
+    SpineTable,
+    SpineTimes,
+    SyncEvent,
+    Warehouse,
+)
 from history_assets.warehouse.history_sql import HistoryTable, Statement, applied_of
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
 from history_assets.warehouse.snowflake_session import Sessions, credentials, tag
@@ -166,18 +186,50 @@ class SnowflakeWarehouse(Warehouse):
         self, schemas: Collection[str] | None = None, date: dt.date | None = None, table: str | None = None
     ) -> list[Applied]:
         statement = snowflake_sql.select_ledger(self.settings.database, schemas, date, table)
+        return [applied_of(list(row.values())) for row in self._of_ledger(statement, tag("ledger", table or "", date))]
+
+    def _of_ledger(self, statement: Statement, query_tag: str) -> list[dict[str, Any]]:
         try:
-            rows = self.sessions.rows(statement, tag("ledger", table or "", date))
+            return self.sessions.rows(statement, query_tag)
         except SnowflakeError as error:
             if error.kind is not Kind.MISSING:
                 raise
             if "Database '" in error.said:  # else the schema or the table is missing: nothing was folded yet
                 raise WarehouseError(self._no_database(self.settings.database, "HISTORY_DATABASE")) from error
             return []
-        return [applied_of(list(row.values())) for row in rows]
 
-    def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
-        return snowflake_history.as_of(self.sessions, self._history(applied), applied, deleted=deleted)
+    def tables(self) -> list[str]:
+        return [row["NAME"] for row in self._of_ledger(snowflake_sql.select_tables(self.settings.database), tag("tables"))]
+
+    def ask(self, question: Question) -> "pa.Table":
+        return snowflake_history.ask(self.sessions, self._history(question.about), question)
+
+    def columns(self, table: str) -> dict[str, str]:
+        return {column: kind for _, _, column, kind in self._described(table)}
+
+    def spine_times(self, table: str, time: str, *, is_date: bool) -> SpineTimes:
+        where = self._table_path(table)
+        with self.sessions.session(tag("point_in_time", table)) as session:
+            return snowflake_spine.times(session, where, time, is_date=is_date)
+
+    def join(self, spine: SpineRows | SpineTable, histories: Sequence[Joined], *, repeated: bool) -> "pa.Table":
+        pairs = [(self._history(each.night), each) for each in histories]
+        if isinstance(spine, SpineTable):
+            where, columns = self._table_path(spine.name), self.columns(spine.name)
+            with self.sessions.session(tag("point_in_time", spine.name)) as session:
+                return snowflake_spine.join_table(session, where, columns, spine, pairs, repeated=repeated)
+        with self.sessions.session(
+            tag("point_in_time", table_name(histories[0].night.schema, histories[0].night.table))
+        ) as session:
+            return snowflake_spine.join_rows(session, self.settings.database, spine, pairs, repeated=repeated)
+
+    def _table_path(self, table: str) -> str:
+        schema, name, *_ = self._described(table)[0]
+        return path(self.settings.database, schema, name)
+
+    def _described(self, table: str) -> list[tuple[str, str, str, str]]:
+        rows = self.sessions.rows(snowflake_sql.select_columns(self.settings.database, table), tag("columns", table))
+        return [(row["TABLE_SCHEMA"], row["TABLE_NAME"], row["COLUMN_NAME"], row["DATA_TYPE"]) for row in rows]
 
     def contradictions(self, applied: Sequence[Applied]) -> list[str]:
         if not applied:

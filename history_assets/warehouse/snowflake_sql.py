@@ -27,6 +27,9 @@ DIALECT = Dialect(
     fold=lambda name: name,
     # TRY_CAST takes text alone.
     loosely=lambda value, kind: f"try_cast(cast({value} as varchar) as {kind})",
+    utc=lambda value: f"cast(convert_timezone('UTC', {value}) as timestamp_ntz)",
+    earlier=lambda value, micros: f"dateadd(microsecond, {-micros}, {value})",
+    asof=lambda relation, at_or_before, equal: f"asof join {relation} match_condition ({at_or_before}) on {equal}",
 )
 
 _CLONE_NAME = re.compile(r"(?P<schema>.+)__(?P<date>\d{8})", re.DOTALL)
@@ -151,6 +154,24 @@ def select_ledger(database: str, schemas: Collection[str] | None, date: dt.date 
     return Statement(
         f"select {LEDGER_COLUMNS} from {ledger(database)}{where} order by 1, 2, 3",
         tuple(values),
+        compute=True,
+    )
+
+
+def select_tables(database: str) -> Statement:
+    """List the tables of which a night was applied, as ``schema.table``."""
+    names = "concat(schema_name, '.', table_name)"
+    return Statement(
+        f"select distinct {names} as name from {ledger(database)} where status = 'applied' order by 1", compute=True
+    )
+
+
+def select_columns(database: str, table: str) -> Statement:
+    """List the columns, with their types, of a table or view named ``schema.table``."""
+    return Statement(
+        f"select table_schema, table_name, column_name, data_type from {quote(database)}.information_schema.columns "
+        "where concat(table_schema, '.', table_name) = ? order by ordinal_position",
+        (table,),
         compute=True,
     )
 
