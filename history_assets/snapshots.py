@@ -100,6 +100,8 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
             plans = [plan(warehouse, selected, date) for date in dates]
             results = fold(project, warehouse, plans, context.log.info, allow=config.allow)
             ledger = warehouse.ledger({schema for schema, _ in selected})
+            for line in warehouse.keep_functions(ledger):
+                context.log.warning(line)
         except HistoryError as error:
             raise failure("nothing was folded", [Problem(WHOLE_RUN, None, str(error), kind_of(error))]) from error
         problems: list[Problem] = []
@@ -148,6 +150,7 @@ def fold(
     open_plans = [each for each in plans if todo[each.date]]
     if not open_plans:
         return {}
+    warehouse.make_room(ledger, {table for each in open_plans for table in todo[each.date]})
     nights = [night(each, todo[each.date], warehouse, allow, force) for each in open_plans]
     results = dbt_run.fold(project.folder, nights, warehouse.settings, say)
     return {each.date: result for each, result in zip(open_plans, results, strict=True)}

@@ -290,6 +290,17 @@ class Warehouse(abc.ABC):
         """
 
     @abc.abstractmethod
+    def keep_functions(self, ledger: Collection[Applied]) -> list[str]:
+        """Have beside each history the function and the view that its columns ask for; return a line on each that cannot be.
+
+        ``ledger`` has all rows of some schemas. What is as it is to be costs nothing; what a crash left out is written now.
+        """
+
+    @abc.abstractmethod
+    def make_room(self, ledger: Collection[Applied], tables: Collection[tuple[str, str]]) -> None:
+        """Drop the views that have the names of tables, as (schema, name), which are to be folded for the first time."""
+
+    @abc.abstractmethod
     def contradictions(self, applied: Sequence[Applied]) -> list[str]:
         """Return what a table's history says against itself and its ledger, given all of the ledger's rows of that table."""
 

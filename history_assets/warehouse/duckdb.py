@@ -23,7 +23,7 @@ from history_assets.errors import CloneError, WarehouseError
 from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
-from history_assets.warehouse import duckdb_history, duckdb_spine
+from history_assets.warehouse import duckdb_functions, duckdb_history, duckdb_spine
 from history_assets.warehouse.base import (
     LEDGER_SCHEMA,
     Applied,
@@ -40,6 +40,7 @@ from history_assets.warehouse.base import (
 )
 from history_assets.warehouse.duckdb_files import connect, has_table, naive, read_tables, utc
 from history_assets.warehouse.files import copy_file, sync_folder
+from history_assets.warehouse.functions_sql import in_the_way
 from history_assets.warehouse.history_sql import LEDGER_COLUMNS, applied_of
 
 if TYPE_CHECKING:
@@ -206,6 +207,21 @@ class DuckDBWarehouse(Warehouse):
     def join(self, spine: SpineRows | SpineTable, histories: Sequence[Joined], *, repeated: bool) -> "pa.Table":
         with self._open(self.history, read_only=True) as connection:
             return duckdb_spine.join(connection, spine, histories, repeated=repeated)
+
+    def keep_functions(self, ledger: Collection[Applied]) -> list[str]:
+        if not ledger:
+            return []
+        with self._open(self.history, read_only=True) as connection:
+            stale = duckdb_functions.stale(connection, ledger)
+        if not stale:
+            return []
+        with self._open(self.history, read_only=False) as connection:
+            return duckdb_functions.write(connection, stale)
+
+    def make_room(self, ledger: Collection[Applied], tables: Collection[tuple[str, str]]) -> None:
+        if in_the_way(duckdb_history.DIALECT, ledger, tables):
+            with self._open(self.history, read_only=False) as connection:
+                duckdb_functions.make_room(connection, ledger, tables)
 
     def contradictions(self, applied: Sequence[Applied]) -> list[str]:
         with self._open(self.history, read_only=True) as connection:

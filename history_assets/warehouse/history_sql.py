@@ -219,13 +219,14 @@ def _as_of(
     return found, (instant(applied.cutoff),) * 2
 
 
-def value_of(dialect: Dialect, column: AppliedColumn, held: Mapping[str, str]) -> str:
-    """Return the value of a clone's column, typed as it was, out of the history's columns with their types."""
+def value_of(dialect: Dialect, column: AppliedColumn, held: Mapping[str, str], of: str = "") -> str:
+    """Return the value of a clone's column, typed as it was, out of a history (``of``) with columns of these types."""
     name = held_in(dialect, column, held)
+    stored = f"{of}.{quote(name)}" if of else quote(name)
     # Fivetran's stamp keeps the type that it had first, which another night's may not hold.
     if column.name.lower() == SYNCED and held.get(dialect.fold(name)) != column.type:
-        return dialect.loosely(quote(name), column.type)
-    return f"cast({quote(name)} as {column.type})"
+        return dialect.loosely(stored, column.type)
+    return f"cast({stored} as {column.type})"
 
 
 def held_in(dialect: Dialect, column: AppliedColumn, held: Collection[str]) -> str:

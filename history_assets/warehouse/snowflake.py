@@ -25,6 +25,7 @@ from history_assets.naming import quote, table_name
 from history_assets.settings import Settings
 from history_assets.warehouse import (
     snowflake_clones,
+    snowflake_functions,
     snowflake_history,
     snowflake_log,
     snowflake_setup,
@@ -230,6 +231,14 @@ class SnowflakeWarehouse(Warehouse):
     def _described(self, table: str) -> list[tuple[str, str, str, str]]:
         rows = self.sessions.rows(snowflake_sql.select_columns(self.settings.database, table), tag("columns", table))
         return [(row["TABLE_SCHEMA"], row["TABLE_NAME"], row["COLUMN_NAME"], row["DATA_TYPE"]) for row in rows]
+
+    def keep_functions(self, ledger: Collection[Applied]) -> list[str]:
+        if not ledger:
+            return []
+        return snowflake_functions.keep(self.sessions, self.settings.database, ledger, self.settings.threads)
+
+    def make_room(self, ledger: Collection[Applied], tables: Collection[tuple[str, str]]) -> None:
+        snowflake_functions.make_room(self.sessions, self.settings.database, ledger, tables)
 
     def contradictions(self, applied: Sequence[Applied]) -> list[str]:
         if not applied:

@@ -203,7 +203,12 @@ def _rows(cursor: Any) -> list[dict[str, Any]]:
 def _batches(cursor: Any) -> "list[pa.Table]":
     # Timestamps of the year 9999 do not fit into nanoseconds.
     batches = list(cursor.fetch_arrow_batches(force_microsecond_precision=True))
-    return batches or [cursor.fetch_arrow_all(force_return_table=True, force_microsecond_precision=True)]
+    if batches:
+        return batches
+    import pyarrow as pa
+
+    # The connector's own way to a table without rows goes by pandas, which need not be there.
+    return [pa.table({column.name: pa.nulls(0) for column in cursor.description})]
 
 
 @dataclasses.dataclass

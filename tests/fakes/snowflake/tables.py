@@ -231,6 +231,12 @@ def _comment(session: "Session", tree: exp.Comment) -> Result:
     return status("Statement executed successfully.")
 
 
+def _parameter(column: exp.Expr) -> str:
+    """Return an argument of a function, with its default, as DuckDB's macros have it."""
+    default = column.find(exp.DefaultColumnConstraint)
+    return columns.stored_in(column) + (f" := {default.this.sql(dialect='duckdb')}" if default else "")
+
+
 def _create_function(session: "Session", tree: exp.Create) -> Result:
     """SQL table functions: https://docs.snowflake.com/en/developer-guide/udf/sql/udf-sql-tabular-functions"""
     definition = tree.this
@@ -240,7 +246,7 @@ def _create_function(session: "Session", tree: exp.Create) -> Result:
         raise unsupported("functions other than SQL table functions")
     body = sqlglot.parse_one(tree.expression.name, read="snowflake")
     titles = [columns.stored_in(column) for column in returned.this.expressions]
-    parameters = [columns.stored_in(column) for column in definition.expressions]
+    parameters = [_parameter(column) for column in definition.expressions]
     select = translate.to_duckdb(body, session.context())
     place = f"{session.emulator.catalog.schema(*name[:2]).place}.{names.quote(names.stored(name[2]))}"
     session.connection.execute(

@@ -126,7 +126,7 @@ def _table_functions(tree: exp.Expr, context: Context) -> None:
         elif isinstance(call, exp.Generator):
             query = exp.select("range AS SEQ4").from_(f"range({call.args['rowcount'].name})", dialect="duckdb")
         elif isinstance(call, exp.Anonymous) and (place := context.function((*parts, call.name.upper()))):
-            arguments = [argument.copy() for argument in call.expressions]
+            arguments = [_argument(argument.copy()) for argument in call.expressions]
             target = exp.Table(this=exp.Anonymous(this=names.quote(place[1]), expressions=arguments))
             target.set("db", as_stored(exp.to_identifier(place[0], quoted=True)))
             query = exp.Select(expressions=[exp.Star()], from_=exp.From(this=target))
@@ -135,6 +135,14 @@ def _table_functions(tree: exp.Expr, context: Context) -> None:
         else:
             raise unsupported(f"table function {node.sql(dialect='snowflake')}")
         node.replace(exp.Subquery(this=query, alias=alias))
+
+
+def _argument(argument: exp.Expr) -> exp.Expr:
+    """An argument by name, as DuckDB writes it."""
+    if isinstance(argument, exp.Kwarg):
+        named = exp.to_identifier(names.stored(exact_name(argument.this)), quoted=True)
+        return exp.PropertyEQ(this=as_stored(named), expression=argument.expression)
+    return argument
 
 
 def _dotted(node: exp.Expr) -> tuple[str, ...]:
