@@ -29,7 +29,7 @@ DIALECT = Dialect(
     earlier=lambda value, micros: f"{value} - to_microseconds({micros})",
     asof=lambda relation, at_or_before, equal: f"asof left join {relation} on {equal} and {at_or_before}",
 )
-_LEDGER = f"{quote(LEDGER_SCHEMA)}.applied"
+LEDGER = f"{quote(LEDGER_SCHEMA)}.applied"
 
 
 def ask(connection: duckdb.DuckDBPyConnection, question: Question) -> "pa.Table":
@@ -41,7 +41,7 @@ def ask(connection: duckdb.DuckDBPyConnection, question: Question) -> "pa.Table"
 def tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the names of the tables of which a night was applied, sorted."""
     rows = connection.execute(
-        f"select distinct concat(schema_name, '.', table_name) from {_LEDGER} where status = 'applied' order by 1"
+        f"select distinct concat(schema_name, '.', table_name) from {LEDGER} where status = 'applied' order by 1"
     )
     return [name for (name,) in rows.fetchall()]
 
@@ -67,7 +67,7 @@ def contradictions(connection: duckdb.DuckDBPyConnection, ledger: Sequence[Appli
         return history_sql.lost(ledger)
     found = []
     for problem in history_sql.problems_of(DIALECT, history, newest):  # one at a time, for the sake of memory
-        statement = history_sql.contradictions(DIALECT, history, _LEDGER, newest, [problem])
+        statement = history_sql.contradictions(DIALECT, history, LEDGER, newest, [problem])
         found += [history_sql.said(*row) for row in run(connection, statement).fetchall() if row[1]]
     return found
 

@@ -12,7 +12,7 @@ from history_assets.naming import quote
 from history_assets.warehouse import spine_sql
 from history_assets.warehouse.base import Joined, SpineRows, SpineTable, SpineTimes
 from history_assets.warehouse.duckdb_files import utc
-from history_assets.warehouse.duckdb_history import DIALECT, history_table, run, table
+from history_assets.warehouse.duckdb_history import DIALECT, LEDGER, history_table, run, table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,7 @@ def join(
     else:
         found = spine_sql.of_table(DIALECT, path(connection, spine.name), list(columns(connection, spine.name)), spine)
     pairs = [(history_table(connection, each.night), each) for each in histories]
-    spine_sql.check(lambda statement: run(connection, statement).fetchall(), DIALECT, found, pairs, repeated=repeated)
+    spine_sql.check(lambda statement: run(connection, statement).fetchall(), DIALECT, LEDGER, found, pairs, repeated=repeated)
     return table(connection, spine_sql.joined(DIALECT, found, pairs).statement)
 
 

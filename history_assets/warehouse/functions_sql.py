@@ -72,9 +72,7 @@ def offers(dialect: Dialect, ledger: Iterable[Applied]) -> list[Offer]:
     found = []
     for (schema, table), nights in sorted(rows.items()):
         nights.sort(key=lambda night: night.cutoff)
-        sets = [
-            night for before, night in itertools.pairwise([None, *nights]) if before is None or night.columns != before.columns
-        ]
+        sets = nights[:1] + [night for before, night in itertools.pairwise(nights) if night.columns != before.columns]
         has_view = dialect.fold(suffixed(table, "_current")) not in names[schema]
         found.append(Offer(schema, table, sets, _layout(dialect, sets), has_view))
     return found
@@ -118,9 +116,8 @@ def night_of(offer: Offer, ledger: str, day: str, error: str, literal: Callable[
         for which, than in (("max", "<"), ("min", ">"))
     )
     name = literal(f" in the history of {offer.schema}.{offer.table}: the nearest that it holds are ")
-    said = (
-        f"'found no night ' || cast({day} as varchar) || {name} || coalesce({before} || ' and ' || {after}, {before}, {after})"
-    )
+    nearest = f"coalesce({before} || ' and ' || {after}, {before}, {after})"
+    said = f"'found no night ' || cast(max({day}) as varchar) || {name} || {nearest}"
     return (
         f"select case when count(case when clone_date = {day} then 1 end) > 0 "
         f"then max(case when clone_date = {day} then cutoff end) else {error.format(said)} end as cutoff from {ledger}{source} "

@@ -218,7 +218,9 @@ class SnowflakeWarehouse(Warehouse):
         if isinstance(spine, SpineTable):
             where, columns = self._table_path(spine.name), self.columns(spine.name)
             with self.sessions.session(tag("point_in_time", spine.name)) as session:
-                return snowflake_spine.join_table(session, where, columns, spine, pairs, repeated=repeated)
+                return snowflake_spine.join_table(
+                    session, self.settings.database, where, columns, spine, pairs, repeated=repeated
+                )
         with self.sessions.session(
             tag("point_in_time", table_name(histories[0].night.schema, histories[0].night.table))
         ) as session:

@@ -16,7 +16,7 @@ from history_assets.warehouse.base import LEDGER_SCHEMA, Joined, SpineRows, Spin
 from history_assets.warehouse.history_sql import HistoryTable, Statement, aware, instant
 from history_assets.warehouse.snowflake_history import typed
 from history_assets.warehouse.snowflake_session import Session
-from history_assets.warehouse.snowflake_sql import DIALECT, path
+from history_assets.warehouse.snowflake_sql import DIALECT, ledger, path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,17 +36,17 @@ def join_rows(session: Session, database: str, spine: SpineRows, pairs: Pairs, *
     try:
         for rows in _batches(spine.rows):
             session.insert(f"insert into {table} values ({', '.join('?' * len(columns))})", rows)
-        return _join(session, spine_sql.of_rows(table, spine.keys), pairs, {}, repeated=repeated)
+        return _join(session, database, spine_sql.of_rows(table, spine.keys), pairs, {}, repeated=repeated)
     finally:
         session.rows(Statement(f"drop table if exists {table}"))
 
 
 def join_table(
-    session: Session, table: str, columns: Mapping[str, str], spine: SpineTable, pairs: Pairs, *, repeated: bool
+    session: Session, database: str, table: str, columns: Mapping[str, str], spine: SpineTable, pairs: Pairs, *, repeated: bool
 ) -> "pa.Table":
     """Return what was known of each row of a table, after its own columns."""
     found = spine_sql.of_table(DIALECT, table, list(columns), spine)
-    return _join(session, found, pairs, columns, repeated=repeated)
+    return _join(session, database, found, pairs, columns, repeated=repeated)
 
 
 def times(session: Session, table: str, time: str, *, is_date: bool) -> SpineTimes:
@@ -58,8 +58,10 @@ def times(session: Session, table: str, time: str, *, is_date: bool) -> SpineTim
     return SpineTimes(int(missing or 0), None, sorted(days))
 
 
-def _join(session: Session, spine: spine_sql.Spine, pairs: Pairs, own: Mapping[str, str], *, repeated: bool) -> "pa.Table":
-    spine_sql.check(session.rows, DIALECT, spine, pairs, repeated=repeated)
+def _join(
+    session: Session, database: str, spine: spine_sql.Spine, pairs: Pairs, own: Mapping[str, str], *, repeated: bool
+) -> "pa.Table":
+    spine_sql.check(session.rows, DIALECT, ledger(database), spine, pairs, repeated=repeated)
     answer = spine_sql.joined(DIALECT, spine, pairs)
     return typed(session.table(answer.statement), {**own, **answer.types})
 
