@@ -121,7 +121,8 @@ def point_in_time(home: Path, rows: int, runs: int) -> None:
     joins = " ".join(
         f"asof left join shop.h{n} as m{n} on s.k{n} = m{n}.id and s.known_at >= m{n}.dbt_valid_from" for n in range(5)
     )
-    by_hand = f"select s.* exclude (known_at), {shown} from (select *, timezone('UTC', label_time) as known_at from spine) as s {joins}"
+    known = "(select *, timezone('UTC', label_time) as known_at from spine)"
+    by_hand = f"select s.* exclude (known_at), {shown} from {known} as s {joins}"
 
     def hand() -> pa.Table:
         with duckdb.connect(str(home / "history.duckdb"), read_only=True) as connection:

@@ -214,7 +214,8 @@ def _as_of(
     moment = f"cast(? as {dialect.timestamp})"
     found = (
         f"select {', '.join(shown) or '1 as one'} from {history.sql} "
-        f"where dbt_valid_from <= {moment} and (dbt_valid_to is null or dbt_valid_to > {moment})"
+        # DuckDB reads this a good deal faster than a test for NULL or a later end.
+        f"where dbt_valid_from <= {moment} and coalesce(dbt_valid_to, cast('9999-12-31' as {dialect.timestamp})) > {moment}"
     )
     return found, (instant(applied.cutoff),) * 2
 
