@@ -102,7 +102,12 @@ class Snowflake:
     def type(self, moment: str, *words: str) -> None:
         typed = self.account.type(*words)
         known = self.account.emulator.catalog.databases["HISTORY"].schemas.values()
-        names = {(schema.name, table) for schema in known for table in schema.tables if schema.name in ("CRM", "web shop")}
+        names = {
+            (schema.name, table)
+            for schema in known
+            for table in schema.tables
+            if schema.name in ("CRM", "web shop") and schema.tables[table].kind == "TABLE"
+        }
         quoted = {f"{schema}.{table}": '"{}"."{}"'.format(schema, table.replace('"', '""')) for schema, table in names}
         histories = {name: self.account.history(table) for name, table in quoted.items()}
         self.moments[moment] = Moment(typed, histories, self.account.ledger() if histories else {})
