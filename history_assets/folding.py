@@ -104,6 +104,7 @@ def fold(
         carried = _carry_out_of(todo, warehouse, plans, ledger, raw) if skipping else {}
         folding = [each for each in plans if todo[each.date]]
         if folding:
+            _make_room(warehouse, todo, ledger)
             nights = [night(each, todo[each.date], warehouse, allow, force, raw) for each in folding]
             done = dbt_run.fold(project.folder, nights, warehouse.settings, say)
             results |= {each.date: result for each, result in zip(folding, done, strict=True)}
@@ -115,6 +116,12 @@ def fold(
             return results
         # What was not entered after all, since the night before it failed or was held back, is folded itself.
         skipping = False
+
+
+def _make_room(warehouse: Warehouse, todo: Mapping[dt.date, Collection[TableRef]], ledger: Collection[Applied]) -> None:
+    tables = {table for of_date in todo.values() for table in of_date}
+    if new := tables - {(row.schema, row.table) for row in ledger}:
+        warehouse.make_room(warehouse.applied_before(_schemas(new), dt.date.max), new)
 
 
 def _ledger_of(warehouse: Warehouse, plans: Sequence[Plan]) -> list[Applied]:

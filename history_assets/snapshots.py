@@ -81,6 +81,9 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
             plans = [plan(warehouse, selected, date) for date in dates]
             results = fold(project, warehouse, plans, context.log.info, allow=config.allow)
             ledger = warehouse.ledger({schema for schema, _ in selected}, (dates[0], dates[-1]))
+            if results:
+                for line in warehouse.keep_functions(warehouse.column_nights({schema for schema, _ in selected})):
+                    context.log.warning(line)
         except HistoryError as error:
             raise failure("nothing was folded", [Problem(WHOLE_RUN, None, str(error), kind_of(error))]) from error
         problems: list[Problem] = []

@@ -22,15 +22,18 @@ PACKAGE = Path(__file__).parent.parent / "history_assets"
 # fmt: off
 ORDER = [
     "errors", "naming", "dates", "gates", "credentials", "settings", "inventory", "warehouse.files", "warehouse.base",
-    "warehouse.history_sql", "warehouse.duckdb_files", "warehouse.duckdb_history", "warehouse.duckdb",
+    "warehouse.history_sql", "warehouse.reading_sql", "warehouse.spine_sql", "warehouse.functions_sql",
+    "warehouse.duckdb_files", "warehouse.duckdb_history", "warehouse.duckdb_spine", "warehouse.duckdb_functions",
+    "warehouse.duckdb",
     "warehouse.snowflake_errors", "warehouse.snowflake_sql", "warehouse.snowflake_log", "warehouse.snowflake_session",
-    "warehouse.snowflake_history", "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake",
+    "warehouse.snowflake_history", "warehouse.snowflake_spine", "warehouse.snowflake_functions",
+    "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake",
     "warehouse", "fivetran", "fivetran.syncs", "fivetran.quiet", "fivetran.log", "fivetran.api", "fivetran.sources",
     "fivetran.completions", "fivetran.silence", "unchanged", "dbt_files", "dbt_run", "drift", "sighting", "refresh",
     "reloading", "partitions", "failures", "folding", "event_log", "records", "missing", "clones", "snapshots",
     "verification", "retention",
     "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "alerts", "watching", "refreshing", "retaining",
-    "automation", "history", "status", "doctor",
+    "automation", "spines", "history", "status", "doctor",
     "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli",
 ]
 # fmt: on

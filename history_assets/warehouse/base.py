@@ -122,6 +122,60 @@ class Difference:
     examples: tuple[tuple[Any, ...], ...]
 
 
+class Question(abc.ABC):
+    """What can be asked of one history (``reading_sql``); ``about`` is a row of its ledger."""
+
+    @property
+    @abc.abstractmethod
+    def about(self) -> Applied: ...
+
+    @abc.abstractmethod
+    def ask(self, dialect: Any, history: Any) -> Any:
+        """Return the query that answers it, given an engine's dialect and the history as that has it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SpineRows:
+    """A spine from outside: its ``keys`` as the columns ``k0``, ``k1`` …, ``known_at`` in naive UTC, and its rows' numbers."""
+
+    rows: "pa.Table"
+    keys: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class SpineTable:
+    """A spine that lies in the history's database; ``days`` gives the instants of its dates, where its times are dates."""
+
+    name: str
+    keys: Sequence[str]
+    time: str
+    lag: dt.timedelta
+    days: Mapping[dt.date, dt.datetime] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class SpineTimes:
+    """What a table has in its column of times: how many rows without one, and the last; its dates, where they are dates."""
+
+    missing: int
+    last: dt.datetime | None
+    days: Sequence[dt.date] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined:
+    """A history to join to a spine: ``on`` maps the spine's keys to its columns, ``columns`` says which to add by what names.
+
+    ``nights`` are those that the spine may know of, ``night`` the one as of which its columns are shown.
+    """
+
+    nights: Sequence[Applied]
+    night: Applied
+    on: Mapping[str, AppliedColumn]
+    columns: Mapping[str, AppliedColumn]
+    deleted: bool
+
+
 @dataclasses.dataclass(frozen=True)
 class Check:
     """Something that must be so for this project to work: whether it is, and what to do if it is not."""
@@ -237,6 +291,10 @@ class Warehouse(abc.ABC):
         """Return, of each table of some schemas, the row of the ledger that is applied next before a date."""
 
     @abc.abstractmethod
+    def column_nights(self, schemas: Collection[str]) -> list[Applied]:
+        """Return, of each table of some schemas, the applied nights whose columns are not those of the one before."""
+
+    @abc.abstractmethod
     def rules(self) -> list[tuple[str, str]]:
         """Return by which rules of cutoffs the ledger was written: time zones and local times, HH:MM."""
 
@@ -252,11 +310,46 @@ class Warehouse(abc.ABC):
         """
 
     @abc.abstractmethod
-    def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
-        """Return a table as it was at an applied date: that day's columns, typed as they were.
+    def tables(self) -> list[str]:
+        """Return the names, ``schema.table``, of the tables of which a night was applied, sorted."""
 
-        Rows that Fivetran marks as deleted are left out unless ``deleted``.
+    @abc.abstractmethod
+    def ask(self, question: Question) -> "pa.Table":
+        """Return what the SQL of a question (``reading_sql``) answers.
+
+        Raises UsageError for a value that its column cannot be compared with.
         """
+
+    @abc.abstractmethod
+    def columns(self, table: str) -> dict[str, str]:
+        """Return the types of the columns of a table or view, named ``schema.table``, in the history's database; none where
+        there is no such table.
+        """
+
+    @abc.abstractmethod
+    def spine_times(self, table: str, time: str, *, is_date: bool) -> SpineTimes:
+        """Return what a table in the history's database has in a column of instants with a zone, or of dates."""
+
+    @abc.abstractmethod
+    def join(self, spine: SpineRows | SpineTable, histories: Sequence[Joined], *, repeated: bool) -> "pa.Table":
+        """Return what was known of each row of a spine: the histories' columns in the order of rows from outside, and those of
+        a table after its own.
+
+        Raises UsageError for keys by which a history has several rows at a time, and, unless ``repeated``, for a spine that has
+        the same keys and time in several rows.
+        """
+
+    @abc.abstractmethod
+    def keep_functions(self, ledger: Collection[Applied]) -> list[str]:
+        """Have beside each history the function and the view that its columns ask for; return a line on each that cannot be.
+
+        ``ledger`` has the nights at which the columns of tables of some schemas changed. What is as it is to be costs nothing;
+        what a crash left out is written now.
+        """
+
+    @abc.abstractmethod
+    def make_room(self, ledger: Collection[Applied], tables: Collection[tuple[str, str]]) -> None:
+        """Drop the views that have the names of tables, as (schema, name), which are to be folded for the first time."""
 
     @abc.abstractmethod
     def contradictions(self, applied: Sequence[Applied]) -> list[str]:

@@ -23,10 +23,26 @@ from history_assets.errors import CloneError, WarehouseError
 from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
-from history_assets.warehouse import duckdb_history
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Carried, Check, Clone, Dates, Difference, SyncEvent, Warehouse
-from history_assets.warehouse.duckdb_files import connect, naive, read_tables, utc
+from history_assets.warehouse import duckdb_functions, duckdb_history, duckdb_spine
+from history_assets.warehouse.base import (
+    LEDGER_SCHEMA,
+    Applied,
+    Carried,
+    Check,
+    Clone,
+    Dates,
+    Difference,
+    Joined,
+    Question,
+    SpineRows,
+    SpineTable,
+    SpineTimes,
+    SyncEvent,
+    Warehouse,
+)
+from history_assets.warehouse.duckdb_files import connect, has_table, naive, read_tables, utc
 from history_assets.warehouse.files import copy_file, sync_folder
+from history_assets.warehouse.functions_sql import in_the_way
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -170,6 +186,10 @@ class DuckDBWarehouse(Warehouse):
         with self._open(self.history, read_only=True) as connection:
             return duckdb_history.applied_before(connection, schemas, date)
 
+    def column_nights(self, schemas: Collection[str]) -> list[Applied]:
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_history.column_nights(connection, schemas)
+
     def rules(self) -> list[tuple[str, str]]:
         if not self.history.is_file():
             return []
@@ -180,9 +200,42 @@ class DuckDBWarehouse(Warehouse):
         with self._open(self.history, read_only=False) as connection:
             duckdb_history.carry(connection, clones, tables)
 
-    def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
+    def tables(self) -> list[str]:
+        if not self.history.is_file():
+            return []
         with self._open(self.history, read_only=True) as connection:
-            return duckdb_history.as_of(connection, applied, deleted=deleted)
+            return duckdb_history.tables(connection) if has_table(connection, LEDGER_SCHEMA, "applied") else []
+
+    def ask(self, question: Question) -> "pa.Table":
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_history.ask(connection, question)
+
+    def columns(self, table: str) -> dict[str, str]:
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_spine.columns(connection, table)
+
+    def spine_times(self, table: str, time: str, *, is_date: bool) -> SpineTimes:
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_spine.times(connection, table, time, is_date=is_date)
+
+    def join(self, spine: SpineRows | SpineTable, histories: Sequence[Joined], *, repeated: bool) -> "pa.Table":
+        with self._open(self.history, read_only=True) as connection:
+            return duckdb_spine.join(connection, spine, histories, repeated=repeated)
+
+    def keep_functions(self, ledger: Collection[Applied]) -> list[str]:
+        if not ledger:
+            return []
+        with self._open(self.history, read_only=True) as connection:
+            stale = duckdb_functions.stale(connection, ledger)
+        if not stale:
+            return []
+        with self._open(self.history, read_only=False) as connection:
+            return duckdb_functions.write(connection, stale)
+
+    def make_room(self, ledger: Collection[Applied], tables: Collection[tuple[str, str]]) -> None:
+        if in_the_way(duckdb_history.DIALECT, ledger, tables):
+            with self._open(self.history, read_only=False) as connection:
+                duckdb_functions.make_room(connection, ledger, tables)
 
     def contradictions(self, applied: Sequence[Applied]) -> list[str]:
         with self._open(self.history, read_only=True) as connection:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from history_assets.errors import UsageError
 from history_assets.naming import quote
 from history_assets.warehouse import history_sql
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Carried, Clone, Dates, Difference
+from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Carried, Clone, Dates, Difference, Question
 from history_assets.warehouse.duckdb_files import has_table
 from history_assets.warehouse.history_sql import Dialect, HistoryTable, Statement
+from history_assets.warehouse.reading_sql import Answer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,58 +31,74 @@ DIALECT = Dialect(
         "select unnest(each) from (select unnest("
         f"from_json({value}, '{json.dumps([dict.fromkeys(names, 'VARCHAR')])}')) as each)"
     ),
+    utc=lambda value: f"timezone('UTC', {value})",
+    earlier=lambda value, micros: f"{value} - to_microseconds({micros})",
+    asof=lambda relation, at_or_before, equal: f"asof left join {relation} on {equal} and {at_or_before}",
 )
-_LEDGER = f"{quote(LEDGER_SCHEMA)}.applied"
+LEDGER = f"{quote(LEDGER_SCHEMA)}.applied"
 
 
 def ledger(
     connection: duckdb.DuckDBPyConnection, schemas: Collection[str] | None, date: dt.date | Dates | None, table: str | None
 ) -> list[Applied]:
     """Return the ledger; see ``Warehouse.ledger``."""
-    return _entries(connection, history_sql.select_ledger(_LEDGER, schemas, date, table))
+    return _entries(connection, history_sql.select_ledger(LEDGER, schemas, date, table))
 
 
 def applied_before(connection: duckdb.DuckDBPyConnection, schemas: Collection[str] | None, date: dt.date) -> list[Applied]:
     """Return what is applied next before a date; see ``Warehouse.applied_before``."""
-    return _entries(connection, history_sql.select_applied_before(_LEDGER, schemas, date))
+    return _entries(connection, history_sql.select_applied_before(LEDGER, schemas, date))
+
+
+def column_nights(connection: duckdb.DuckDBPyConnection, schemas: Collection[str]) -> list[Applied]:
+    """Return the nights at which tables' columns changed; see ``Warehouse.column_nights``."""
+    return _entries(connection, history_sql.select_column_nights(LEDGER, schemas))
 
 
 def rules(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     """Return by which rules of cutoffs the ledger was written."""
     if not has_table(connection, LEDGER_SCHEMA, "applied"):
         return []
-    return _run(connection, history_sql.select_rules(_LEDGER)).fetchall()
+    return run(connection, history_sql.select_rules(LEDGER)).fetchall()
 
 
 def carry(connection: duckdb.DuckDBPyConnection, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
     """Enter tables into the ledger as unchanged; see ``Warehouse.carry``."""
-    for statement in history_sql.carry(DIALECT, _LEDGER, clones, tables):
-        _run(connection, statement)
+    for statement in history_sql.carry(DIALECT, LEDGER, clones, tables):
+        run(connection, statement)
 
 
 def _entries(connection: duckdb.DuckDBPyConnection, statement: Statement) -> list[Applied]:
     if not has_table(connection, LEDGER_SCHEMA, "applied"):
         return []
-    rows = _run(connection, statement)
+    rows = run(connection, statement)
     names = [name for name, *_ in rows.description or ()]
     return [history_sql.applied_of(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
 
 
-def as_of(connection: duckdb.DuckDBPyConnection, applied: Applied, *, deleted: bool) -> "pa.Table":
-    """Return a table as it was at an applied date; one that was absent that night has no columns and no rows."""
-    statement = history_sql.as_of(DIALECT, _history(connection, applied), applied, deleted=deleted)
-    return _run(connection, statement).to_arrow_table()
+def ask(connection: duckdb.DuckDBPyConnection, question: Question) -> "pa.Table":
+    """Return what the SQL of a question answers."""
+    answer: Answer = question.ask(DIALECT, history_table(connection, question.about))
+    return table(connection, answer.statement)
+
+
+def tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the names of the tables of which a night was applied, sorted."""
+    rows = connection.execute(
+        f"select distinct concat(schema_name, '.', table_name) from {LEDGER} where status = 'applied' order by 1"
+    )
+    return [name for (name,) in rows.fetchall()]
 
 
 def difference(connection: duckdb.DuckDBPyConnection, applied: Applied, clone_name: str) -> Difference:
     """Compare the history as of an applied date with its clone, attached under a plain name: rows as a multiset."""
     held = has_table(connection, "main", applied.table, clone_name)
     clone = f"{quote(clone_name)}.main.{quote(applied.table)}" if held else None
-    counting, showing = history_sql.differences(DIALECT, _history(connection, applied), clone, applied)
-    counts = _run(connection, counting).fetchall()[0]
+    counting, showing = history_sql.differences(DIALECT, history_table(connection, applied), clone, applied)
+    counts = run(connection, counting).fetchall()[0]
     if not any(counts):
         return Difference(0, 0, ())
-    return Difference(int(counts[0]), int(counts[1]), tuple(_run(connection, showing).fetchall()))
+    return Difference(int(counts[0]), int(counts[1]), tuple(run(connection, showing).fetchall()))
 
 
 def contradictions(connection: duckdb.DuckDBPyConnection, ledger: Sequence[Applied]) -> list[str]:
@@ -88,21 +106,32 @@ def contradictions(connection: duckdb.DuckDBPyConnection, ledger: Sequence[Appli
     newest = history_sql.newest_applied(ledger)
     if newest is None:
         return []
-    history = _history(connection, newest)
+    history = history_table(connection, newest)
     if history.columns is None:
         return history_sql.lost(ledger)
     found = []
     for problem in history_sql.problems_of(DIALECT, history, newest):  # one at a time, for the sake of memory
-        statement = history_sql.contradictions(DIALECT, history, _LEDGER, newest, [problem])
-        found += [history_sql.said(*row) for row in _run(connection, statement).fetchall() if row[1]]
+        statement = history_sql.contradictions(DIALECT, history, LEDGER, newest, [problem])
+        found += [history_sql.said(*row) for row in run(connection, statement).fetchall() if row[1]]
     return found
 
 
-def _run(connection: duckdb.DuckDBPyConnection, statement: Statement) -> duckdb.DuckDBPyConnection:
+def table(connection: duckdb.DuckDBPyConnection, statement: Statement) -> "pa.Table":
+    """Return the rows of a query."""
+    try:
+        return run(connection, statement).to_arrow_table()
+    except (duckdb.ConversionException, duckdb.BinderException) as error:
+        said = str(error).splitlines()[0]
+        raise UsageError(f"found a value that its column cannot be compared with, expected one of its type: {said}") from error
+
+
+def run(connection: duckdb.DuckDBPyConnection, statement: Statement) -> duckdb.DuckDBPyConnection:
+    """Run a statement."""
     return connection.execute(statement.text, list(statement.values))
 
 
-def _history(connection: duckdb.DuckDBPyConnection, applied: Applied) -> HistoryTable:
+def history_table(connection: duckdb.DuckDBPyConnection, applied: Applied) -> HistoryTable:
+    """Return a history and the columns that it has."""
     rows = connection.execute(
         "select column_name, data_type from duckdb_columns() "
         "where database_name = current_database() and schema_name = ? and table_name = ?",

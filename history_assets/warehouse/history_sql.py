@@ -31,15 +31,20 @@ class Statement:
 class Dialect:
     """What engines say in their own words.
 
-    ``timestamp`` is the type of an instant without a zone, ``fold`` returns a name as the engine compares it, ``loosely``
-    the value of an expression as another type, NULL where it is none, and ``rows_of`` a query of rows, as texts under names,
-    that a value holds as a JSON array of objects.
+    ``timestamp`` is the type of an instant without a zone, ``fold`` returns a name as the engine compares it, and ``loosely``
+    the value of an expression as another type, NULL where it is none. ``rows_of`` is a query of rows, as texts under names,
+    that a value holds as a JSON array of objects. ``utc`` returns an instant with a zone as one without,
+    ``earlier`` an instant so many microseconds before, ``asof`` a join with the last row at or before, given that row's
+    relation, which instants are compared, and what is equal.
     """
 
     timestamp: str
     fold: Callable[[str], str]
     loosely: Callable[[str, str], str]
     rows_of: Callable[[str, Sequence[str]], str]
+    utc: Callable[[str], str]
+    earlier: Callable[[str, int], str]
+    asof: Callable[[str, str, str], str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +91,15 @@ def select_applied_before(ledger: str, schemas: Collection[str] | None, date: dt
         "qualify row_number() over (partition by schema_name, table_name order by cutoff desc) = 1"
     )
     return Statement(text, (*sorted(schemas or ()), str(date)), compute=True)
+
+
+def select_column_nights(ledger: str, schemas: Collection[str]) -> Statement:
+    """Read, of each table of some schemas, the applied nights whose columns are not those of the one before."""
+    text = (
+        f"select * from {ledger} where status = 'applied' and {_among(schemas)} "
+        "qualify lag(columns) over (partition by schema_name, table_name order by cutoff) is distinct from columns"
+    )
+    return Statement(text, tuple(sorted(schemas)), compute=True)
 
 
 def select_rules(ledger: str) -> Statement:
@@ -181,11 +195,29 @@ def applied_of(row: Mapping[str, Any]) -> Applied:
     )
 
 
-def as_of(dialect: Dialect, history: HistoryTable, applied: Applied, *, deleted: bool) -> Statement:
-    """Return a table as it was at an applied date; one that was absent that night has no columns and no rows."""
+def as_of(
+    dialect: Dialect,
+    history: HistoryTable,
+    applied: Applied,
+    *,
+    deleted: bool,
+    columns: Sequence[AppliedColumn] | None = None,
+    wheres: Sequence[Statement] = (),
+) -> Statement:
+    """Return a table as it was at an applied date, or some of its columns; one that was absent that night has no rows.
+
+    ``wheres`` are conditions on any of the day's columns.
+    """
     found, values = _as_of(dialect, history, applied, applied.columns)
-    if not deleted and (marker := _deletion_marker(applied.columns)):
-        found = f"select * from ({found}) as found where not coalesce({quote(marker)}, false)"
+    conditions = list(wheres)
+    if not deleted and (marker := deletion_marker(applied.columns)):
+        conditions.append(Statement(f"not coalesce({quote(marker)}, false)"))
+    if conditions or columns is not None:
+        shown = "*" if columns is None else ", ".join(quote(column.name) for column in columns)
+        found = f"select {shown} from ({found}) as found"
+        values = (*values, *(value for condition in conditions for value in condition.values))
+    if conditions:
+        found = f"{found} where {' and '.join(condition.text for condition in conditions)}"
     return Statement(found, values, compute=True)
 
 
@@ -290,36 +322,40 @@ def _as_of(
     columns: Collection[AppliedColumn],
     names: Sequence[str] = (),
     extra: Sequence[str] = (),
-) -> tuple[str, tuple[str, ...]]:
+) -> tuple[str, tuple[Any, ...]]:
     names = names or [quote(column.name) for column in columns]
     if history.columns is None:
         nothing = [f"null as {name}" for name in names] or ["1 as one"]
         return f"select {', '.join(nothing)} where 1 = 0", ()
-    values = [_value(dialect, column, history.columns) for column in columns]
+    values = [value_of(dialect, column, history.columns) for column in columns]
     shown = [f"{value} as {name}" for value, name in zip([*values, *extra], names, strict=True)]
     moment = f"cast(? as {dialect.timestamp})"
     found = (
         f"select {', '.join(shown) or '1 as one'} from {history.sql} "
-        f"where dbt_valid_from <= {moment} and (dbt_valid_to is null or dbt_valid_to > {moment})"
+        # DuckDB reads this a good deal faster than a test for NULL or a later end.
+        f"where dbt_valid_from <= {moment} and coalesce(dbt_valid_to, cast('9999-12-31' as {dialect.timestamp})) > {moment}"
     )
     return found, (instant(applied.cutoff),) * 2
 
 
-def _value(dialect: Dialect, column: AppliedColumn, held: Mapping[str, str]) -> str:
-    name = _held(dialect, column, held)
+def value_of(dialect: Dialect, column: AppliedColumn, held: Mapping[str, str], of: str = "") -> str:
+    """Return the value of a clone's column, typed as it was, out of a history (``of``) with columns of these types."""
+    name = held_in(dialect, column, held)
+    stored = f"{of}.{quote(name)}" if of else quote(name)
     # Fivetran's stamp keeps the type that it had first, which another night's may not hold.
     if column.name.lower() == SYNCED and held.get(dialect.fold(name)) != column.type:
-        return dialect.loosely(quote(name), column.type)
-    return f"cast({quote(name)} as {column.type})"
+        return dialect.loosely(stored, column.type)
+    return f"cast({stored} as {column.type})"
 
 
-def _held(dialect: Dialect, column: AppliedColumn, held: Collection[str]) -> str:
+def held_in(dialect: Dialect, column: AppliedColumn, held: Collection[str]) -> str:
     """Return the history's column that holds a column of a clone; macros/columns.sql says how these are named."""
     apart = f"{column.name}__as_{column.family}"
-    return apart if dialect.fold(apart) in held else _plain(column.name)
+    return apart if dialect.fold(apart) in held else plain_name(column.name)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return what a history calls a column of one type; a name that looks like one of ours is kept apart from them."""
     return f"{name}__as_is" if "__as_" in name.lower() else name
 
 
@@ -340,12 +376,13 @@ def _held_key(dialect: Dialect, history: HistoryTable, newest: Applied) -> str:
     columns = [
         name
         for name in history.columns or ()
-        if any(name == _plain(part) or name.startswith(f"{part}{dialect.fold('__as_')}") for part in parts)
+        if any(name == plain_name(part) or name.startswith(f"{part}{dialect.fold('__as_')}") for part in parts)
     ]
     return ", ".join(quote(name) for name in columns)
 
 
-def _deletion_marker(columns: Sequence[AppliedColumn]) -> str | None:
+def deletion_marker(columns: Sequence[AppliedColumn]) -> str | None:
+    """Return the column by which Fivetran marks the rows that are deleted, if there is one."""
     # Application connectors such as Salesforce's mark deletion in is_deleted, the others in _fivetran_deleted.
     booleans = {column.name.lower(): column.name for column in columns if column.type == "BOOLEAN"}
     return booleans.get("_fivetran_deleted") or booleans.get("is_deleted")

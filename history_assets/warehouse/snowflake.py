@@ -26,9 +26,11 @@ from history_assets.settings import Settings
 from history_assets.warehouse import (
     history_sql,
     snowflake_clones,
+    snowflake_functions,
     snowflake_history,
     snowflake_log,
     snowflake_setup,
+    snowflake_spine,
     snowflake_sql,
 )
 from history_assets.warehouse.base import (
@@ -39,6 +41,11 @@ from history_assets.warehouse.base import (
     Clone,
     Dates,
     Difference,
+    Joined,
+    Question,
+    SpineRows,
+    SpineTable,
+    SpineTimes,
     Stamp,
     SyncEvent,
     Warehouse,
@@ -49,6 +56,7 @@ from history_assets.warehouse.history_sql import (
     applied_of,
     aware,
     select_applied_before,
+    select_column_nights,
     select_ledger,
 )
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
@@ -198,8 +206,11 @@ class SnowflakeWarehouse(Warehouse):
         ledger = snowflake_sql.ledger(self.settings.database)
         return self._entries(select_applied_before(ledger, schemas, date), tag("ledger", "", date))
 
+    def column_nights(self, schemas: Collection[str]) -> list[Applied]:
+        return self._entries(select_column_nights(snowflake_sql.ledger(self.settings.database), schemas), tag("ledger"))
+
     def rules(self) -> list[tuple[str, str]]:
-        rows = self._ledger_rows(history_sql.select_rules(snowflake_sql.ledger(self.settings.database)), tag("ledger"))
+        rows = self._of_ledger(history_sql.select_rules(snowflake_sql.ledger(self.settings.database)), tag("ledger"))
         return [(row["time_zone"], row["cutoff_time"]) for row in rows]
 
     def stamps(self, schemas: Collection[str]) -> dict[tuple[str, str], Stamp]:
@@ -212,9 +223,9 @@ class SnowflakeWarehouse(Warehouse):
         self.sessions.transact(history_sql.carry(snowflake_sql.DIALECT, ledger, clones, tables), tag("fold", "", date))
 
     def _entries(self, statement: Statement, query_tag: str) -> list[Applied]:
-        return [applied_of(row) for row in self._ledger_rows(statement, query_tag)]
+        return [applied_of(row) for row in self._of_ledger(statement, query_tag)]
 
-    def _ledger_rows(self, statement: Statement, query_tag: str) -> list[dict[str, Any]]:
+    def _of_ledger(self, statement: Statement, query_tag: str) -> list[dict[str, Any]]:
         try:
             rows = self.sessions.rows(statement, query_tag)
         except SnowflakeError as error:
@@ -225,8 +236,48 @@ class SnowflakeWarehouse(Warehouse):
             return []
         return [{name.lower(): value for name, value in row.items()} for row in rows]
 
-    def as_of(self, applied: Applied, *, deleted: bool) -> "pa.Table":
-        return snowflake_history.as_of(self.sessions, self._history(applied), applied, deleted=deleted)
+    def tables(self) -> list[str]:
+        return [row["name"] for row in self._of_ledger(snowflake_sql.select_tables(self.settings.database), tag("tables"))]
+
+    def ask(self, question: Question) -> "pa.Table":
+        return snowflake_history.ask(self.sessions, self._history(question.about), question)
+
+    def columns(self, table: str) -> dict[str, str]:
+        return {column: kind for _, _, column, kind in self._described(table)}
+
+    def spine_times(self, table: str, time: str, *, is_date: bool) -> SpineTimes:
+        where = self._table_path(table)
+        with self.sessions.session(tag("point_in_time", table)) as session:
+            return snowflake_spine.times(session, where, time, is_date=is_date)
+
+    def join(self, spine: SpineRows | SpineTable, histories: Sequence[Joined], *, repeated: bool) -> "pa.Table":
+        pairs = [(self._history(each.night), each) for each in histories]
+        if isinstance(spine, SpineTable):
+            where, columns = self._table_path(spine.name), self.columns(spine.name)
+            with self.sessions.session(tag("point_in_time", spine.name)) as session:
+                return snowflake_spine.join_table(
+                    session, self.settings.database, where, columns, spine, pairs, repeated=repeated
+                )
+        with self.sessions.session(
+            tag("point_in_time", table_name(histories[0].night.schema, histories[0].night.table))
+        ) as session:
+            return snowflake_spine.join_rows(session, self.settings.database, spine, pairs, repeated=repeated)
+
+    def _table_path(self, table: str) -> str:
+        schema, name, *_ = self._described(table)[0]
+        return path(self.settings.database, schema, name)
+
+    def _described(self, table: str) -> list[tuple[str, str, str, str]]:
+        rows = self.sessions.rows(snowflake_sql.select_columns(self.settings.database, table), tag("columns", table))
+        return [(row["TABLE_SCHEMA"], row["TABLE_NAME"], row["COLUMN_NAME"], row["DATA_TYPE"]) for row in rows]
+
+    def keep_functions(self, ledger: Collection[Applied]) -> list[str]:
+        if not ledger:
+            return []
+        return snowflake_functions.keep(self.sessions, self.settings.database, ledger, self.settings.threads)
+
+    def make_room(self, ledger: Collection[Applied], tables: Collection[tuple[str, str]]) -> None:
+        snowflake_functions.make_room(self.sessions, self.settings.database, ledger, tables)
 
     def contradictions(self, applied: Sequence[Applied]) -> list[str]:
         if not applied:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from history_assets.naming import table_name
 from history_assets.warehouse import history_sql, snowflake_sql
-from history_assets.warehouse.base import Applied, AppliedColumn, Difference
+from history_assets.warehouse.base import Applied, Difference, Question
 from history_assets.warehouse.history_sql import HistoryTable
+from history_assets.warehouse.reading_sql import INTERVAL, Answer
 from history_assets.warehouse.snowflake_session import Sessions, tag
 from history_assets.warehouse.snowflake_sql import DIALECT, path
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _LONGEST_INTEGER = 18
 """Digits of which every number fits into 64 bits."""
+
+_COMMAND = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 _MICROSECONDS = {"TIMESTAMP_NTZ": None, "TIMESTAMP_LTZ": "UTC", "TIMESTAMP_TZ": "UTC"}
 
@@ -30,16 +33,27 @@ def history_table(database: str, schema: str, table: str, columns: Sequence[Mapp
     return HistoryTable(path(database, schema, table), typed or None)
 
 
-def as_of(sessions: Sessions, history: HistoryTable, applied: Applied, *, deleted: bool) -> "pa.Table":
-    """Return a table as it was at an applied date; Snowflake's types as Arrow's, always the same for the same columns."""
+def ask(sessions: Sessions, history: HistoryTable, question: Question) -> "pa.Table":
+    """Return what the SQL of a question answers; Snowflake's types as Arrow's, always the same for the same columns."""
+    answer: Answer = question.ask(DIALECT, history)
+    about = question.about
+    command = _COMMAND.sub("_", type(question).__name__).lower()
+    return typed(
+        sessions.table(answer.statement, tag(command, table_name(about.schema, about.table), about.date)), answer.types
+    )
+
+
+def typed(batches: "Sequence[pa.Table]", types: Mapping[str, str]) -> "pa.Table":
+    """Return batches of a result as one table, given the types of its columns by name."""
     import pyarrow as pa
 
-    statement = history_sql.as_of(DIALECT, history, applied, deleted=deleted)
-    named = table_name(applied.schema, applied.table)
-    batches = sessions.table(statement, tag("as_of", named, applied.date))
-    wanted = {column.name: column for column in applied.columns}
-    schema = pa.schema([(field.name, arrow_type(wanted.get(field.name), field.type)) for field in batches[0].schema])
-    return pa.concat_tables([batch.cast(schema) for batch in batches])
+    own = {name.upper(): name for name in INTERVAL}
+    names = [own.get(name, name) for name in batches[0].schema.names]
+    intervals = dict.fromkeys(INTERVAL, "TIMESTAMP_NTZ")
+    kinds = [types.get(name) or intervals.get(name, "") for name in names]
+    fields = zip(names, kinds, batches[0].schema, strict=True)
+    schema = pa.schema([(name, arrow_type(kind, field.type)) for name, kind, field in fields])
+    return pa.concat_tables([batch.rename_columns(names).cast(schema) for batch in batches])
 
 
 def difference(sessions: Sessions, history: HistoryTable, clone: str | None, applied: Applied) -> Difference:
@@ -66,11 +80,11 @@ def contradictions(sessions: Sessions, history: HistoryTable, ledger: str, rows:
     return [history_sql.said(problem, int(count)) for problem, count in counts if count]
 
 
-def arrow_type(column: AppliedColumn | None, found: "pa.DataType") -> "pa.DataType":
-    """Return the Arrow type of a column of a clone; ``found``, which may differ from batch to batch, where it has none."""
+def arrow_type(kind: str, found: "pa.DataType") -> "pa.DataType":
+    """Return the Arrow type of a column of a type; ``found``, which may differ from batch to batch, where it is none."""
     import pyarrow as pa
 
-    kind, precision, scale = _parts(column.type if column else "")
+    kind, precision, scale = _parts(kind)
     if kind == "NUMBER":
         return pa.int64() if scale == 0 and precision <= _LONGEST_INTEGER else pa.decimal128(precision, scale)
     if kind in _MICROSECONDS:

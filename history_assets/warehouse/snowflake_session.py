@@ -13,7 +13,7 @@ import dataclasses
 import datetime as dt
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tenacity
@@ -72,12 +72,7 @@ class Sessions:
 
     def rows(self, statement: Statement, query_tag: str) -> list[dict[str, Any]]:
         """Run a statement and return its rows, by column name."""
-
-        def fetch(cursor: Any) -> list[dict[str, Any]]:
-            names = [column.name for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-        found: list[dict[str, Any]] = self._run(statement, query_tag, fetch)
+        found: list[dict[str, Any]] = self._run(statement, query_tag, _rows)
         return found
 
     def transact(self, statements: Sequence[Statement], query_tag: str) -> None:
@@ -86,14 +81,14 @@ class Sessions:
 
     def table(self, statement: Statement, query_tag: str) -> "list[pa.Table]":
         """Run a query and return its rows as Arrow tables of the same columns, at least one."""
-
-        def fetch(cursor: Any) -> "list[pa.Table]":
-            # Timestamps of the year 9999 do not fit into nanoseconds.
-            batches = list(cursor.fetch_arrow_batches(force_microsecond_precision=True))
-            return batches or [cursor.fetch_arrow_all(force_return_table=True, force_microsecond_precision=True)]
-
-        found: list[pa.Table] = self._run(statement, query_tag, fetch)
+        found: list[pa.Table] = self._run(statement, query_tag, _batches)
         return found
+
+    @contextlib.contextmanager
+    def session(self, query_tag: str) -> Iterator["Session"]:
+        """Lend one session with a warehouse, for statements that need one and the same."""
+        with self._connection(compute=True) as connection:
+            yield Session(connection, query_tag)
 
     def identity(self, *, compute: bool = False) -> Identity:
         """Log in, and return who that made us."""
@@ -114,14 +109,8 @@ class Sessions:
         return self._run_once(statement, query_tag, fetch)
 
     def _run_once(self, statement: Statement, query_tag: str, fetch: Any) -> Any:
-        from snowflake.connector.errors import Error
-
-        with self._connection(statement.compute) as connection, contextlib.closing(connection.cursor()) as cursor:
-            try:
-                cursor.execute(statement.text, statement.values or None, _statement_params={"QUERY_TAG": query_tag})
-                return fetch(cursor)
-            except Error as error:
-                raise explain(error, f"run {_first_words(statement.text)}") from error
+        with self._connection(statement.compute) as connection:
+            return _send(connection, statement, query_tag, fetch)
 
     def _transact_once(self, statements: Sequence[Statement], query_tag: str) -> None:
         from snowflake.connector.errors import Error
@@ -186,6 +175,60 @@ class Sessions:
                 "check SNOWFLAKE_PRIVATE_KEY_PATH or SNOWFLAKE_PRIVATE_KEY, and SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"
             ) from None
         return _Open(connection, stack, time.monotonic())
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """One session, whose temporary tables all of its statements see."""
+
+    connection: Any
+    query_tag: str
+
+    def rows(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows."""
+        return [tuple(row.values()) for row in _send(self.connection, statement, self.query_tag, _rows)]
+
+    def table(self, statement: Statement) -> "list[pa.Table]":
+        """Run a query and return its rows as Arrow tables of the same columns, at least one."""
+        found: list[pa.Table] = _send(self.connection, statement, self.query_tag, _batches)
+        return found
+
+    def insert(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run an INSERT of one row with the values of many, all in one go."""
+        from snowflake.connector.errors import Error
+
+        with contextlib.closing(self.connection.cursor()) as cursor:
+            try:
+                cursor.executemany(text, rows, _statement_params={"QUERY_TAG": self.query_tag})
+            except Error as error:
+                raise explain(error, f"run {_first_words(text)}") from error
+
+
+def _send(connection: Any, statement: Statement, query_tag: str, fetch: Callable[[Any], Any]) -> Any:
+    from snowflake.connector.errors import Error
+
+    with contextlib.closing(connection.cursor()) as cursor:
+        try:
+            cursor.execute(statement.text, statement.values or None, _statement_params={"QUERY_TAG": query_tag})
+            return fetch(cursor)
+        except Error as error:
+            raise explain(error, f"run {_first_words(statement.text)}") from error
+
+
+def _rows(cursor: Any) -> list[dict[str, Any]]:
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _batches(cursor: Any) -> "list[pa.Table]":
+    # Timestamps of the year 9999 do not fit into nanoseconds.
+    batches = list(cursor.fetch_arrow_batches(force_microsecond_precision=True))
+    if batches:
+        return batches
+    import pyarrow as pa
+
+    # The connector's own way to a table without rows goes by pandas, which need not be there.
+    return [pa.table({column.name: pa.nulls(0) for column in cursor.description})]
 
 
 @dataclasses.dataclass

@@ -32,6 +32,9 @@ DIALECT = Dialect(
         + ", ".join(f"cast(get_path(each.value, '{name}') as varchar) as {name}" for name in names)
         + f" from table(flatten(input => parse_json({value}))) as each"
     ),
+    utc=lambda value: f"cast(convert_timezone('UTC', {value}) as timestamp_ntz)",
+    earlier=lambda value, micros: f"dateadd(microsecond, {-micros}, {value})",
+    asof=lambda relation, at_or_before, equal: f"asof join {relation} match_condition ({at_or_before}) on {equal}",
 )
 
 _CLONE_NAME = re.compile(r"(?P<schema>.+)__(?P<date>\d{8})", re.DOTALL)
@@ -149,6 +152,24 @@ def select_stamps(database: str, schemas: Collection[str]) -> Statement:
         f"from {path(database, 'INFORMATION_SCHEMA', 'TABLES')} "
         f"where table_type = 'BASE TABLE' and table_schema in ({', '.join('?' * len(schemas)) or 'null'})",
         tuple(sorted(schemas)),
+        compute=True,
+    )
+
+
+def select_tables(database: str) -> Statement:
+    """List the tables of which a night was applied, as ``schema.table``."""
+    names = "concat(schema_name, '.', table_name)"
+    return Statement(
+        f"select distinct {names} as name from {ledger(database)} where status = 'applied' order by 1", compute=True
+    )
+
+
+def select_columns(database: str, table: str) -> Statement:
+    """List the columns, with their types, of a table or view named ``schema.table``."""
+    return Statement(
+        f"select table_schema, table_name, column_name, data_type from {quote(database)}.information_schema.columns "
+        "where concat(table_schema, '.', table_name) = ? order by ordinal_position",
+        (table,),
         compute=True,
     )
 

@@ -266,7 +266,8 @@ class Snowflake(Engine):
         self.emulator.land(f"RAW.{quote(schema)}", at, *gone, *snowflake_definitions(tables, synced))
 
     def histories(self, schema: str) -> dict[str, Stored]:
-        names = list(self.emulator.catalog.databases["HISTORY"].schemas[schema].tables)
+        found = self.emulator.catalog.databases["HISTORY"].schemas[schema].tables
+        names = [name for name, table in found.items() if table.kind == "TABLE"]
         return {name: self._stored(self.table(schema, name)) for name in names}
 
     def _stored(self, table: str) -> Stored:

@@ -60,7 +60,10 @@ LOG = LogNames(
     connection_name="CONNECTION_NAME",
     sync="SYNC_ID",
 )
-OPEN = "where dbt_valid_from <= cast(? as timestamp_ntz) and (dbt_valid_to is null or dbt_valid_to > cast(? as timestamp_ntz))"
+OPEN = (
+    "where dbt_valid_from <= cast(? as timestamp_ntz) and "
+    "coalesce(dbt_valid_to, cast('9999-12-31' as timestamp_ntz)) > cast(? as timestamp_ntz)"
+)
 AT_CUTOFF = ("2026-11-22 06:00:00.000000",) * 2
 COUNTS, EXAMPLES = history_sql.differences(DIALECT, HISTORY, '"CLONES"."CRM__20261122"."ACCOUNT"', APPLIED)
 SURPLUS = (

@@ -14,6 +14,9 @@ def bound(sql: str, bindings: dict[str, dict[str, Any]]) -> str:
     """Return a statement with its ``?`` and ``:1`` filled in; those in strings, names and comments stay."""
     if not bindings:
         return sql
+    arrays = [binding for binding in bindings.values() if isinstance(binding["value"], list)]
+    if arrays:
+        return _many(sql, bindings, len(arrays[0]["value"]))
     position = 0
 
     def fill(found: re.Match[str]) -> str:
@@ -28,12 +31,19 @@ def bound(sql: str, bindings: dict[str, dict[str, Any]]) -> str:
     return _PLACEHOLDER.sub(fill, sql)
 
 
+def _many(sql: str, bindings: dict[str, dict[str, Any]], rows: int) -> str:
+    """Return an INSERT of one row that arrays are bound to as one of as many rows as these have values."""
+    found = re.fullmatch(r"(?is)(insert\s+into\s+.*?\svalues\s*)(\(.*\))\s*", sql)
+    if not found:
+        raise unsupported("arrays of bound values but in an INSERT")
+    each = [{name: binding | {"value": binding["value"][row]} for name, binding in bindings.items()} for row in range(rows)]
+    return found[1] + ", ".join(bound(found[2], one) for one in each)
+
+
 def _literal(binding: dict[str, Any]) -> str:
     kind, value = binding["type"], binding["value"]
     if value is None:
         return "NULL"
-    if isinstance(value, list):
-        raise unsupported("arrays of bound values")
     if kind in ("FIXED", "REAL"):
         return str(value)
     if kind == "BOOLEAN":

@@ -178,6 +178,16 @@ def _merge(node: exp.Expr) -> exp.Expr:
     return node
 
 
+def _asof(node: exp.Expr) -> exp.Expr:
+    """ASOF JOIN keeps rows that nothing matches: https://docs.snowflake.com/en/sql-reference/constructs/asof-join"""
+    matched = node.args.get("match_condition")
+    if matched is not None:
+        node.set("match_condition", None)
+        node.set("side", "LEFT")
+        node.set("on", exp.and_(node.args["on"], matched, copy=False) if node.args.get("on") else matched)
+    return node
+
+
 def _update(node: exp.Expr) -> exp.Expr:
     for assignment in node.expressions:
         if isinstance(assignment, exp.EQ):
@@ -203,4 +213,5 @@ _RULES: dict[type[exp.Expr], Callable[[Any], exp.Expr]] = {
     exp.Length: _length,
     exp.Merge: _merge,
     exp.Update: _update,
+    exp.Join: _asof,
 }

@@ -172,6 +172,7 @@ def _parameters() -> list[dict[str, Any]]:
         "AUTOCOMMIT": True,
         "CLIENT_TELEMETRY_ENABLED": False,
         "CLIENT_SESSION_KEEP_ALIVE": False,
+        "CLIENT_STAGE_ARRAY_BINDING_THRESHOLD": 65280,
         "PYTHON_CONNECTOR_QUERY_RESULT_FORMAT": "ARROW",
     }
     return [{"name": name, "value": value} for name, value in known.items()]

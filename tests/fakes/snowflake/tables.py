@@ -231,6 +231,21 @@ def _comment(session: "Session", tree: exp.Comment) -> Result:
     return status("Statement executed successfully.")
 
 
+def _parameter(column: exp.Expr) -> str:
+    """Return an argument of a function, with its default, as DuckDB's macros have it."""
+    default = column.find(exp.DefaultColumnConstraint)
+    return columns.stored_in(column) + (f" := {default.this.sql(dialect='duckdb')}" if default else "")
+
+
+def _typed_arguments(body: exp.Expr, parameters: list[exp.Expr]) -> exp.Expr:
+    """Have a function's arguments taken as of their declared types, which those of DuckDB's macros lack."""
+    kinds = {columns.name_in(parameter): parameter.args["kind"] for parameter in parameters}
+    for column in list(body.find_all(exp.Column)):
+        if not column.table and (kind := kinds.get(columns.name_in(column))):
+            column.replace(exp.Cast(this=column.copy(), to=kind.copy()))
+    return body
+
+
 def _create_function(session: "Session", tree: exp.Create) -> Result:
     """SQL table functions: https://docs.snowflake.com/en/developer-guide/udf/sql/udf-sql-tabular-functions"""
     definition = tree.this
@@ -238,14 +253,16 @@ def _create_function(session: "Session", tree: exp.Create) -> Result:
     returned = tree.find(exp.ReturnsProperty)
     if returned is None or not returned.args.get("is_table"):
         raise unsupported("functions other than SQL table functions")
-    body = sqlglot.parse_one(tree.expression.name, read="snowflake")
+    body = _typed_arguments(sqlglot.parse_one(tree.expression.name, read="snowflake"), definition.expressions)
     titles = [columns.stored_in(column) for column in returned.this.expressions]
-    parameters = [columns.stored_in(column) for column in definition.expressions]
+    parameters = [_parameter(column) for column in definition.expressions]
     select = translate.to_duckdb(body, session.context())
     place = f"{session.emulator.catalog.schema(*name[:2]).place}.{names.quote(names.stored(name[2]))}"
     session.connection.execute(
         f"create or replace macro {place}({', '.join(parameters)}) as table "
         f"select * from ({select}) as made({', '.join(titles)})"
     )
+    # Snowflake compiles a body at once, DuckDB where it is called.
+    session.connection.execute(f"explain select * from {place}({', '.join(['null'] * len(parameters))})")
     session.emulator.catalog.schema(*name[:2]).functions[name[2]] = tree.expression.name
     return status(f"Function {name[2]} successfully created.")

@@ -125,8 +125,8 @@ def _table_functions(tree: exp.Expr, context: Context) -> None:
             query = _flatten(call)
         elif isinstance(call, exp.Generator):
             query = exp.select("range AS SEQ4").from_(f"range({call.args['rowcount'].name})", dialect="duckdb")
-        elif isinstance(call, exp.Anonymous) and (place := context.function((*parts, call.name.upper()))):
-            arguments = [argument.copy() for argument in call.expressions]
+        elif isinstance(call, exp.Anonymous) and (place := context.function((*parts, _called(call)))):
+            arguments = [_argument(argument.copy()) for argument in call.expressions]
             target = exp.Table(this=exp.Anonymous(this=names.quote(place[1]), expressions=arguments))
             target.set("db", as_stored(exp.to_identifier(place[0], quoted=True)))
             query = exp.Select(expressions=[exp.Star()], from_=exp.From(this=target))
@@ -135,6 +135,18 @@ def _table_functions(tree: exp.Expr, context: Context) -> None:
         else:
             raise unsupported(f"table function {node.sql(dialect='snowflake')}")
         node.replace(exp.Subquery(this=query, alias=alias))
+
+
+def _called(call: exp.Anonymous) -> str:
+    return exact_name(call.this) if isinstance(call.this, exp.Identifier) else call.name.upper()
+
+
+def _argument(argument: exp.Expr) -> exp.Expr:
+    """An argument by name, as DuckDB writes it."""
+    if isinstance(argument, exp.Kwarg):
+        named = exp.to_identifier(names.stored(argument.this.name.upper()), quoted=True)
+        return exp.PropertyEQ(this=as_stored(named), expression=argument.expression)
+    return argument
 
 
 def _dotted(node: exp.Expr) -> tuple[str, ...]:
