@@ -41,11 +41,11 @@ when matched then update set dbt_valid_to = cast('2026-10-01 00:00:00.000000' as
 when not matched and change.address is null then insert (dbt_scd_id, dbt_updated_at, dbt_valid_from, dbt_valid_to, "_FIVETRAN_SYNCED", "ID", "NOTE")
 values (change.row_id, change.valid_from, change.valid_from, change.valid_to, change.synced, change.v1, change.v2);
 
-insert into "HISTORY"."_history_assets"."applied" (schema_name, table_name, entry, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, columns, key_columns, duplicate_keys, status, problem, time_zone, cutoff_time) select 'SHOP', 'ORDERS', 1, cast('2026-10-01' as date), 'clone of 2026-10-01', cast('2026-10-01 00:00:00.000000' as timestamp_ntz(9)), cast('2026-10-01 00:00:00.000000' as timestamp_ntz(9)), 3, (select count(*)
+insert into "HISTORY"."_history_assets"."applied" (schema_name, table_name, entry, clone_date, clone_id, cutoff, quiet_point, row_count, opened, closed, columns, key_columns, duplicate_keys, status, problem, time_zone, cutoff_time, unchanged, source_created, source_altered) select 'SHOP', 'ORDERS', 1, cast('2026-10-01' as date), 'clone of 2026-10-01', cast('2026-10-01 00:00:00.000000' as timestamp_ntz(9)), cast('2026-10-01 00:00:00.000000' as timestamp_ntz(9)), 3, (select count(*)
 from "HISTORY"."SHOP"."ORDERS"
 where dbt_valid_from = cast('2026-10-01 00:00:00.000000' as timestamp_ntz(9))), (select count(*)
 from "HISTORY"."SHOP"."ORDERS"
-where dbt_valid_to = cast('2026-10-01 00:00:00.000000' as timestamp_ntz(9))), '[{"name": "ID", "type": "NUMBER(38,0)", "family": "NUMBER_0"}, {"name": "NOTE", "type": "VARCHAR", "family": "VARCHAR"}, {"name": "_FIVETRAN_SYNCED", "type": "TIMESTAMP_TZ(9)", "family": "TIMESTAMP_TZ"}]', '["ID"]', 0, 'applied', null, 'UTC', '00:00'
+where dbt_valid_to = cast('2026-10-01 00:00:00.000000' as timestamp_ntz(9))), '[{"name": "ID", "type": "NUMBER(38,0)", "family": "NUMBER_0"}, {"name": "NOTE", "type": "VARCHAR", "family": "VARCHAR"}, {"name": "_FIVETRAN_SYNCED", "type": "TIMESTAMP_TZ(9)", "family": "TIMESTAMP_TZ"}]', '["ID"]', 0, 'applied', null, 'UTC', '00:00', false, cast('2026-09-30 20:00:00.000000' as timestamp_ntz(9)), cast('2026-10-02 20:00:00.000000' as timestamp_ntz(9))
 from (select count(*) as entries
 from "HISTORY"."_history_assets"."applied"
 where schema_name = 'SHOP' and table_name = 'ORDERS' and entry > 0) as since
