@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from history_assets import dbt_run
 from history_assets.errors import HistoryError, HistoryMissingError, UsageError
+from history_assets.folding import Plan, night
 from history_assets.history import History
 from history_assets.refresh import refresh
-from history_assets.snapshots import Plan, night
 from tests.stories.engines import Engine
 
 DAYS = (1, 2, 3, 5, 6, 8)
