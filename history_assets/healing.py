@@ -8,7 +8,7 @@ import collections
 import datetime as dt
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -29,8 +29,8 @@ from history_assets.warehouse.base import Clone, Warehouse
 GRACE = dt.timedelta(minutes=15)
 """How long after a cutoff the schedule and the sync sensor have it to themselves, and after a clone whoever folds it."""
 
-Cloned = Mapping[str, Sequence[dt.date]]
-"""The dates of which there are clones, by schema."""
+Cloned = Mapping[str, Mapping[dt.date, str]]
+"""The marks of all clones, by schema and date."""
 
 BOUND = 10
 """Dates of which one tick asks for clones, and dates of which it asks for folds."""
@@ -51,7 +51,7 @@ def healing_sensor(
     )
     def healing(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         at = now()
-        records, cloned = records_of(context.instance, inventory), warehouse.clone_dates()
+        records, cloned = records_of(context.instance, inventory), warehouse.clone_marks()
         clones = missing_clones(inventory, warehouse, cloned, records.stored, at)
         if teller and any(clones.values()):
             settled = teller.settled()
@@ -102,18 +102,18 @@ def missing_folds(
     oldest = warehouse.settings.cutoffs().latest(now) - dt.timedelta(days=warehouse.settings.healing_days - 1)
     names = [schema.name for schema in inventory.schemas if schema.name in cloned]
     dates = sorted({date for name in names for date in cloned[name] if date >= oldest})
-    clones = warehouse.find_clones(names, dates) if dates else {}
     known: dict[str, Any] = json.loads(cursor or "{}")
     after: dict[str, tuple[str, list[str]]] = {}
-    look = collections.defaultdict[str, list[Clone]](list)
+    look: set[tuple[str, dt.date]] = set()
     for date in dates:
-        there = {name: clone for name in names if (clone := clones.get((name, date)))}
-        mark, (before, still) = _mark(there.values(), warehouse.settings), known.get(str(date), ("", []))
-        for name in [name for name in still if name in there] if mark == before else there:
-            look[name].append(there[name])
+        marks = {name: mark for name in names if (mark := cloned[name].get(date))}
+        mark, (before, still) = digest_of([warehouse.settings.gates_in_force(), marks]), known.get(str(date), ("", []))
+        look |= {(name, date) for name in (still if mark == before else marks) if name in marks}
         after[str(date)] = (mark, [])
+    clones = warehouse.find_clones({name for name, _ in look}, {date for _, date in look}) if look else {}
     wanted = collections.defaultdict[dt.date, list[TableRef]](list)
-    for name, each in sorted(look.items()):
+    for name in sorted({name for name, _ in look}):
+        each = [clone for pair, clone in sorted(clones.items()) if pair in look and pair[0] == name]
         for clone, unfolded in _unfolded(inventory, warehouse.settings, name, each, records, now):
             wanted[clone.date] += [(name, table) for table in unfolded or ()]
             if unfolded != []:
@@ -139,10 +139,6 @@ def _unfolded(
             again = {*last.left, *(last.held_back if last.gates != settings.gates_in_force() else ())}
             left = [table for table in tables if new or table in again]
             yield clone, None if last.unknown and not left else left
-
-
-def _mark(clones: Collection[Clone], settings: Settings) -> str:
-    return digest_of([settings.gates_in_force(), *sorted([clone.schema, clone.clone_id] for clone in clones)])
 
 
 def _dates(stored: Sequence[str]) -> Iterator[dt.date]:

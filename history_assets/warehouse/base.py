@@ -250,13 +250,20 @@ class Warehouse(abc.ABC):
     def reach(self, now: dt.datetime) -> dict[str, dt.datetime]:  # noqa: ARG002 - most engines reach nowhere
         """Return the earliest instant (aware) that each raw schema may be cloned as of; none where only as it is now.
 
-        Like ``clone_dates`` it needs nothing that costs: sensors ask.
+        Like ``clone_marks`` it needs nothing that costs: sensors ask.
         """
         return {}
 
     @abc.abstractmethod
+    def clone_marks(self) -> dict[str, dict[dt.date, str]]:
+        """Return a mark of every clone, by schema and date, which is another once that clone is made again.
+
+        It costs next to nothing, however many clones there are: sensors ask.
+        """
+
     def clone_dates(self) -> dict[str, list[dt.date]]:
         """Return the dates of every schema's clones, ascending."""
+        return {schema: sorted(marks) for schema, marks in sorted(self.clone_marks().items())}
 
     @abc.abstractmethod
     def drop_clone(self, clone: Clone) -> None:

@@ -133,11 +133,14 @@ class DuckDBWarehouse(Warehouse):
         with self._open(Path(clone.location), read_only=True) as connection:
             return read_tables(connection, clone.schema, self.settings.keys)
 
-    def clone_dates(self) -> dict[str, list[dt.date]]:
-        found = collections.defaultdict[str, list[dt.date]](list)
-        for path in sorted(self.clones.glob(f"*/*{_SUFFIX}")):
+    def clone_marks(self) -> dict[str, dict[dt.date, str]]:
+        found = collections.defaultdict[str, dict[dt.date, str]](dict)
+        for path in self.clones.glob(f"*/*{_SUFFIX}"):
             if not path.name.startswith("."):
-                found[path.parent.name].append(dt.date.fromisoformat(path.name.removesuffix(_SUFFIX)))
+                with contextlib.suppress(FileNotFoundError):  # retention may be at work
+                    known = path.stat()
+                    date = dt.date.fromisoformat(path.name.removesuffix(_SUFFIX))
+                    found[path.parent.name][date] = f"{known.st_ino}:{known.st_ctime_ns}"
         return dict(found)
 
     def drop_clone(self, clone: Clone) -> None:

@@ -136,12 +136,12 @@ class SnowflakeWarehouse(Warehouse):
         query_tag = tag("find", clone.schema, clone.date)
         return self._read(self.settings.clone_database, clone.location, clone.schema, query_tag)
 
-    def clone_dates(self) -> dict[str, list[dt.date]]:
-        found = collections.defaultdict[str, list[dt.date]](list)
+    def clone_marks(self) -> dict[str, dict[dt.date, str]]:
+        found = collections.defaultdict[str, dict[dt.date, str]](dict)
         for name, comment in self.clone_schemas(tag("find")).items():
             if clone := snowflake_sql.clone_of(name, comment):
-                found[clone.schema].append(clone.date)
-        return {schema: sorted(dates) for schema, dates in sorted(found.items())}
+                found[clone.schema][clone.date] = clone.clone_id
+        return dict(found)
 
     def drop_clone(self, clone: Clone) -> None:
         found = self.find_clone(clone.schema, clone.date)
