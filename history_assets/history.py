@@ -62,7 +62,8 @@ class History:
 
         Raises HistoryMissingError for a table without history and a date that was never applied.
         """
-        night = self._night(table, self._nights(table), when)
+        moment = _moment(when)
+        night = self._night(table, self._nights(table), moment)
         if not night.columns:
             raise HistoryMissingError(f"found no table {table} on {night.date}: its schema was cloned that night without it")
         chosen = None if columns is None else _columns(night, columns)

@@ -204,7 +204,7 @@ class SnowflakeWarehouse(Warehouse):
 
     def applied_before(self, schemas: Collection[str] | None, date: dt.date) -> list[Applied]:
         ledger = snowflake_sql.ledger(self.settings.database)
-        return self._entries(select_applied_before(ledger, schemas, date), tag("ledger", "", date))
+        return self._entries(select_applied_before(ledger, schemas, date), tag("ledger"))
 
     def column_nights(self, schemas: Collection[str]) -> list[Applied]:
         return self._entries(select_column_nights(snowflake_sql.ledger(self.settings.database), schemas), tag("ledger"))

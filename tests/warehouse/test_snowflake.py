@@ -355,6 +355,7 @@ def test_the_quiet_point_is_what_the_log_says(warehouse: SnowflakeWarehouse, ses
         event(-1, "records_modified", "crm"),
         event(-1, "sync_start"),
         event(1, "sync_end", '{"status": "SUCCESSFUL"}'),
+        event(25, "sync_start") | {"connection_id": "d", "name": "elsewhere"},
     ]
     dates = [DATE, DATE + dt.timedelta(days=1)]
 
@@ -378,14 +379,14 @@ def test_without_a_log_nothing_is_asked_of_a_warehouse(warehouse: SnowflakeWareh
 
 def test_no_ledger_yet_is_an_empty_ledger(warehouse: SnowflakeWarehouse, sessions: RecordingSessions) -> None:
     gone = "SQL compilation error: Schema 'HISTORY.\"_history_assets\"' does not exist or not authorized."
-    sessions.fail("select schema_name", refused(2003, gone))
+    sessions.fail("select * from", refused(2003, gone))
     assert warehouse.ledger() == []
 
-    sessions.fail("select schema_name", refused(2003, "SQL compilation error: Database 'HISTORY' does not exist."))
+    sessions.fail("select * from", refused(2003, "SQL compilation error: Database 'HISTORY' does not exist."))
     with pytest.raises(WarehouseError, match="set HISTORY_DATABASE to its exact name"):
         warehouse.ledger()
 
-    sessions.fail("select schema_name", refused(606, "No active warehouse selected in the current session."))
+    sessions.fail("select * from", refused(606, "No active warehouse selected in the current session."))
     with pytest.raises(WarehouseError, match="check SNOWFLAKE_WAREHOUSE"):
         warehouse.ledger()
 
