@@ -95,7 +95,10 @@ def test_snowflakes_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("name", "owner"), sorted(OF_ONE_ENGINE.items()))
 def test_a_setting_of_the_other_engine_is_refused(name: str, owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
     other = "snowflake" if owner == "duckdb" else "duckdb"
-    variable, value = f"HISTORY_{name.upper()}", {"lock_timeout": "5", "transient_clones": "true"}.get(name, "X")
+    variable, value = (
+        f"HISTORY_{name.upper()}",
+        {"lock_timeout": "5", "unchanged_hours": "5", "transient_clones": "true"}.get(name, "X"),
+    )
     for each, given in (LOGIN | {"HISTORY_ENGINE": other, variable: value}).items():
         monkeypatch.setenv(each, given)
 
