@@ -272,13 +272,15 @@ def test_a_real_log_tells_once_of_each_sync_under_old_and_new_names(
             raw.execute("alter table log rename connection_id to connector_id")
             raw.execute("update log set connector_id = 'this_connector' where connector_id = 'this_connection'")
 
-    known = LogSource(warehouse, CUTOFF).known("instagram_business", CUTOFF, NOW)
+    floor = dt.datetime(2021, 12, 1, tzinfo=dt.UTC)
+    known = LogSource(warehouse, floor).known("instagram_business", CUTOFF, NOW)
 
     days = [dt.datetime(2021, 12, day, 14, tzinfo=dt.UTC) for day in (9, 10)]
     start, end = dt.timedelta(minutes=26, seconds=5.907), dt.timedelta(minutes=27, seconds=0.504)
     name = f"this_{word}"
     expected = tuple(Sync(name, day + start, day + end, SyncStatus.SUCCESSFUL) for day in days)
-    assert known == Known(expected, CUTOFF, days[-1] + end)
+    assert known == Known(expected, floor, days[-1] + end)
+    assert LogSource(warehouse, CUTOFF).known("instagram_business", CUTOFF, NOW) is None
 
 
 class EndingLog:
