@@ -102,7 +102,7 @@ def ours_is_exact(connection: duckdb.DuckDBPyConnection, bench: Bench, name: str
     if len(found) != 1:
         return False
     connection.execute("use ours")
-    history = duckdb_history._history(connection, found[0])
+    history = duckdb_history.history_table(connection, found[0])
     held = history_sql.as_of(duckdb_history.DIALECT, history, found[0], deleted=True)
     if state is None:
         return not connection.execute(held.text, held.values).fetchall()
