@@ -22,6 +22,7 @@ from history_assets.inventory import KeySource, Table
 from history_assets.naming import encode, history_key, snapshot_name, table_name
 from history_assets.unchanged import Chain, State, is_unchanged
 from history_assets.warehouse.base import Applied, Carried, Clone, Stamp, Status, Warehouse
+from history_assets.warehouse.history_sql import instant
 
 _LOG_BEFORE = dt.timedelta(days=30)
 """How long before the oldest night the log is read from, to see that it was being written then."""
@@ -183,7 +184,7 @@ def night(
     raw, settings = raw or Raw.read(warehouse, [each], {each.date: todo}), warehouse.settings
     run = {
         "clone_date": str(each.date),
-        "cutoff": _sql_instant(settings.cutoffs().at(each.date)),
+        "cutoff": instant(settings.cutoffs().at(each.date)),
         "time_zone": settings.timezone.key,
         "cutoff_time": f"{settings.cutoff:%H:%M}",
         "force": force,
@@ -195,7 +196,7 @@ def night(
         "schemas": {
             schema: {
                 "clone_id": each.clones[schema].clone_id,
-                "quiet_point": _sql_instant(each.clones[schema].quiet_point),
+                "quiet_point": instant(each.clones[schema].quiet_point),
                 "location": each.clones[schema].location,
             }
             for schema in sorted(_schemas(todo))
@@ -212,8 +213,8 @@ def _told(raw: Raw, date: dt.date, ref: TableRef, warehouse: Warehouse) -> dict[
         "columns": [{"name": column.name, "type": column.type} for column in table.columns],
         "key": list(table.gate_key),
         "key_holds": warehouse.enforces_keys and table.key_source is KeySource.DECLARED,
-        "created": _sql_instant(stamp.created) if stamp else None,
-        "altered": _sql_instant(stamp.altered) if stamp else None,
+        "created": instant(stamp.created) if stamp else None,
+        "altered": instant(stamp.altered) if stamp else None,
     }
 
 
@@ -248,7 +249,3 @@ def check_rule(warehouse: Warehouse) -> None:
                 f"found HISTORY_CUTOFF={settings.cutoff:%H:%M} and HISTORY_TIMEZONE={settings.timezone.key}, but the history "
                 f"was built with {time} and {zone}: set these again, or start another HISTORY_HOME"
             )
-
-
-def _sql_instant(instant: dt.datetime) -> str:
-    return f"{instant.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}"

@@ -1,7 +1,7 @@
 """Assets: a table's history, one dagster-dbt asset per generated snapshot, folded by one op.
 
-Belongs here: what a run folds, what dbt is told of each night, how Dagster learns what became of it. Does not belong here: the
-folding (``dbt_project/macros``), the process that runs dbt (``dbt_run``).
+Belongs here: what the assets are, and how Dagster learns what became of them. Does not belong here: what is folded and what dbt
+is told of it (``folding``).
 """
 
 import collections
