@@ -15,7 +15,7 @@ import os
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -40,9 +40,19 @@ from history_assets.warehouse.base import (
     SyncEvent,
     Warehouse,
 )
-from history_assets.warehouse.duckdb_files import connect, has_table, naive, read_tables, utc
+from history_assets.warehouse.duckdb_files import connect, naive, read_tables, utc
+from history_assets.warehouse.duckdb_history import LEDGER
 from history_assets.warehouse.files import copy_file, sync_folder
 from history_assets.warehouse.functions_sql import in_the_way
+from history_assets.warehouse.history_sql import (
+    Statement,
+    applied_of,
+    select_applied_before,
+    select_column_nights,
+    select_ledger,
+    select_rules,
+    select_tables,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,36 +188,32 @@ class DuckDBWarehouse(Warehouse):
     def ledger(
         self, schemas: Collection[str] | None = None, date: dt.date | Dates | None = None, table: str | None = None
     ) -> list[Applied]:
-        if not self.history.is_file():
-            return []
-        with self._open(self.history, read_only=True) as connection:
-            return duckdb_history.ledger(connection, schemas, date, table)
+        return self._entries(select_ledger(LEDGER, schemas, date, table))
 
     def applied_before(self, schemas: Collection[str] | None, date: dt.date) -> list[Applied]:
-        if not self.history.is_file():
-            return []
-        with self._open(self.history, read_only=True) as connection:
-            return duckdb_history.applied_before(connection, schemas, date)
+        return self._entries(select_applied_before(LEDGER, schemas, date))
 
     def column_nights(self, schemas: Collection[str]) -> list[Applied]:
-        with self._open(self.history, read_only=True) as connection:
-            return duckdb_history.column_nights(connection, schemas)
+        return self._entries(select_column_nights(LEDGER, schemas))
 
     def rules(self) -> list[tuple[str, str]]:
+        return [(row["time_zone"], row["cutoff_time"]) for row in self._of_ledger(select_rules(LEDGER))]
+
+    def tables(self) -> list[str]:
+        return [row["name"] for row in self._of_ledger(select_tables(LEDGER))]
+
+    def _entries(self, statement: Statement) -> list[Applied]:
+        return [applied_of(row) for row in self._of_ledger(statement)]
+
+    def _of_ledger(self, statement: Statement) -> list[dict[str, Any]]:
         if not self.history.is_file():
             return []
         with self._open(self.history, read_only=True) as connection:
-            return duckdb_history.rules(connection)
+            return duckdb_history.of_ledger(connection, statement)
 
     def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
         with self._open(self.history, read_only=False) as connection:
             duckdb_history.carry(connection, clones, tables)
-
-    def tables(self) -> list[str]:
-        if not self.history.is_file():
-            return []
-        with self._open(self.history, read_only=True) as connection:
-            return duckdb_history.tables(connection) if has_table(connection, LEDGER_SCHEMA, "applied") else []
 
     def ask(self, question: Question) -> "pa.Table":
         with self._open(self.history, read_only=True) as connection:

@@ -11,10 +11,11 @@ from collections.abc import Collection, Sequence
 import duckdb
 
 from history_assets.naming import quote, quote_literal, table_name
+from history_assets.warehouse import functions_sql
 from history_assets.warehouse.base import LEDGER_SCHEMA, Applied
 from history_assets.warehouse.duckdb_files import has_table
 from history_assets.warehouse.duckdb_history import DIALECT
-from history_assets.warehouse.functions_sql import Offer, in_the_way, is_there, night_of, no_view, offers, shown
+from history_assets.warehouse.functions_sql import Offer, current, in_the_way, is_there, night_of, no_view, shown
 
 _DIGESTS = f"{quote(LEDGER_SCHEMA)}.functions"
 
@@ -25,7 +26,7 @@ def stale(connection: duckdb.DuckDBPyConnection, ledger: Collection[Applied]) ->
     if has_table(connection, LEDGER_SCHEMA, "functions"):
         rows = connection.execute(f"select schema_name, table_name, digest from {_DIGESTS}").fetchall()
         written = {(schema, table): digest for schema, table, digest in rows}
-    return [offer for offer in offers(DIALECT, ledger) if written.get((offer.schema, offer.table)) != offer.digest]
+    return functions_sql.stale(DIALECT, ledger, written)
 
 
 def write(connection: duckdb.DuckDBPyConnection, wanted: Sequence[Offer]) -> list[str]:
@@ -94,12 +95,8 @@ def function(offer: Offer, database: str) -> str:
 
 def view(offer: Offer, database: str) -> str:
     """Return the statement that makes a table's view."""
-    newest = offer.sets[-1]
-    there = is_there(DIALECT, offer, newest)
-    return (
-        f"create or replace view {_path(database, offer.schema, offer.view)} as select {shown(DIALECT, offer, newest)} "
-        f"from {_path(database, offer.schema, offer.table)} as h where h.dbt_valid_to is null{f' and {there}' if there else ''}"
-    )
+    rows = current(DIALECT, offer, _path(database, offer.schema, offer.table))
+    return f"create or replace view {_path(database, offer.schema, offer.view)} as {rows}"
 
 
 def _database(connection: duckdb.DuckDBPyConnection) -> str:

@@ -4,17 +4,16 @@ Belongs here: running what ``history_sql`` says, on files. Does not belong here:
 (``dbt_project/macros``).
 """
 
-import datetime as dt
 import json
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from history_assets.errors import UsageError
 from history_assets.naming import quote
 from history_assets.warehouse import history_sql
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Carried, Clone, Dates, Difference, Question
+from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Carried, Clone, Difference, Question
 from history_assets.warehouse.duckdb_files import has_table
 from history_assets.warehouse.history_sql import Dialect, HistoryTable, Statement
 from history_assets.warehouse.reading_sql import Answer
@@ -38,28 +37,13 @@ DIALECT = Dialect(
 LEDGER = f"{quote(LEDGER_SCHEMA)}.applied"
 
 
-def ledger(
-    connection: duckdb.DuckDBPyConnection, schemas: Collection[str] | None, date: dt.date | Dates | None, table: str | None
-) -> list[Applied]:
-    """Return the ledger; see ``Warehouse.ledger``."""
-    return _entries(connection, history_sql.select_ledger(LEDGER, schemas, date, table))
-
-
-def applied_before(connection: duckdb.DuckDBPyConnection, schemas: Collection[str] | None, date: dt.date) -> list[Applied]:
-    """Return what is applied next before a date; see ``Warehouse.applied_before``."""
-    return _entries(connection, history_sql.select_applied_before(LEDGER, schemas, date))
-
-
-def column_nights(connection: duckdb.DuckDBPyConnection, schemas: Collection[str]) -> list[Applied]:
-    """Return the nights at which tables' columns changed; see ``Warehouse.column_nights``."""
-    return _entries(connection, history_sql.select_column_nights(LEDGER, schemas))
-
-
-def rules(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
-    """Return by which rules of cutoffs the ledger was written."""
+def of_ledger(connection: duckdb.DuckDBPyConnection, statement: Statement) -> list[dict[str, Any]]:
+    """Return what is read of the ledger, by column; nothing where there is none yet."""
     if not has_table(connection, LEDGER_SCHEMA, "applied"):
         return []
-    return run(connection, history_sql.select_rules(LEDGER)).fetchall()
+    rows = run(connection, statement)
+    names = [name for name, *_ in rows.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
 
 
 def carry(connection: duckdb.DuckDBPyConnection, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
@@ -68,26 +52,10 @@ def carry(connection: duckdb.DuckDBPyConnection, clones: Mapping[str, Clone], ta
         run(connection, statement)
 
 
-def _entries(connection: duckdb.DuckDBPyConnection, statement: Statement) -> list[Applied]:
-    if not has_table(connection, LEDGER_SCHEMA, "applied"):
-        return []
-    rows = run(connection, statement)
-    names = [name for name, *_ in rows.description or ()]
-    return [history_sql.applied_of(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
-
-
 def ask(connection: duckdb.DuckDBPyConnection, question: Question) -> "pa.Table":
     """Return what the SQL of a question answers."""
     answer: Answer = question.ask(DIALECT, history_table(connection, question.about))
     return table(connection, answer.statement)
-
-
-def tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the names of the tables of which a night was applied, sorted."""
-    rows = connection.execute(
-        f"select distinct concat(schema_name, '.', table_name) from {LEDGER} where status = 'applied' order by 1"
-    )
-    return [name for (name,) in rows.fetchall()]
 
 
 def difference(connection: duckdb.DuckDBPyConnection, applied: Applied, clone_name: str) -> Difference:

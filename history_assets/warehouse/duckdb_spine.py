@@ -11,7 +11,6 @@ import duckdb
 from history_assets.naming import quote
 from history_assets.warehouse import spine_sql
 from history_assets.warehouse.base import Joined, SpineRows, SpineTable, SpineTimes
-from history_assets.warehouse.duckdb_files import utc
 from history_assets.warehouse.duckdb_history import DIALECT, LEDGER, history_table, run, table
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def join(
     else:
         found = spine_sql.of_table(DIALECT, path(connection, spine.name), list(columns(connection, spine.name)), spine)
     pairs = [(history_table(connection, each.night), each) for each in histories]
-    spine_sql.check(lambda statement: run(connection, statement).fetchall(), DIALECT, LEDGER, found, pairs, repeated=repeated)
+    spine_sql.check(_runs(connection), DIALECT, LEDGER, found, pairs, repeated=repeated)
     return table(connection, spine_sql.joined(DIALECT, found, pairs).statement)
 
 
@@ -49,12 +48,11 @@ def path(connection: duckdb.DuckDBPyConnection, name: str) -> str:
 
 def times(connection: duckdb.DuckDBPyConnection, name: str, time: str, *, is_date: bool) -> SpineTimes:
     """Return what a table has in a column of times."""
-    found = path(connection, name)
-    ((missing, last),) = run(connection, spine_sql.facts(DIALECT, found, time, is_date=is_date)).fetchall()
-    if not is_date:
-        return SpineTimes(missing or 0, utc(last) if last else None, None)
-    days = [day for (day,) in run(connection, spine_sql.days_of(found, time)).fetchall() if day is not None]
-    return SpineTimes(missing or 0, None, sorted(days))
+    return spine_sql.times(_runs(connection), DIALECT, path(connection, name), time, is_date=is_date)
+
+
+def _runs(connection: duckdb.DuckDBPyConnection) -> spine_sql.Run:
+    return lambda statement: run(connection, statement).fetchall()
 
 
 def _described(connection: duckdb.DuckDBPyConnection, name: str) -> list[tuple[str, str, str, str]]:

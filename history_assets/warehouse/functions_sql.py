@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from history_assets.inventory import SYNCED
 from history_assets.naming import quote
 from history_assets.warehouse.base import Applied, AppliedColumn, Status
-from history_assets.warehouse.history_sql import Dialect, deletion_marker, held_in, plain_name, value_of
+from history_assets.warehouse.history_sql import Dialect, deletion_marker, plain_name, value_of
 
 _VERSION = 1
 """Of what is written for the same columns: raise it to have all written anew."""
@@ -126,17 +126,17 @@ def night_of(offer: Offer, ledger: str, day: str, error: str, literal: Callable[
     )
 
 
-def others_of(dialect: Dialect, offer: Offer, column: AppliedColumn) -> list[str]:
-    """Return the history's columns that hold a column's values of other types."""
-    name = held_in(dialect, column, offer.held)
-    found = dict.fromkeys(
-        held_in(dialect, other, offer.held)
-        for night in offer.sets
-        for other in night.columns
-        if dialect.fold(other.name) == dialect.fold(column.name)
-    )
-    found.pop(name, None)
-    return list(found)
+def stale(dialect: Dialect, ledger: Iterable[Applied], written: Mapping[tuple[str, str], str]) -> list[Offer]:
+    """Return what is not yet there, or not as it is to be, given the digests of what was written."""
+    return [offer for offer in offers(dialect, ledger) if written.get((offer.schema, offer.table)) != offer.digest]
+
+
+def current(dialect: Dialect, offer: Offer, table: str) -> str:
+    """Return the query of a table's view: the rows that are there, with the columns of the newest night."""
+    newest = offer.sets[-1]
+    there = is_there(dialect, offer, newest)
+    condition = f" and {there}" if there else ""
+    return f"select {shown(dialect, offer, newest)} from {table} as h where h.dbt_valid_to is null{condition}"
 
 
 def _layout(dialect: Dialect, sets: Sequence[Applied]) -> dict[str, str]:

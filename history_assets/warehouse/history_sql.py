@@ -7,7 +7,7 @@ Does not belong here: running them, or looking up which tables and columns there
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from history_assets.inventory import SYNCED
@@ -100,6 +100,12 @@ def select_column_nights(ledger: str, schemas: Collection[str]) -> Statement:
         "qualify lag(columns) over (partition by schema_name, table_name order by cutoff) is distinct from columns"
     )
     return Statement(text, tuple(sorted(schemas)), compute=True)
+
+
+def select_tables(ledger: str) -> Statement:
+    """List the tables of which a night was applied, as ``schema.table``."""
+    names = "concat(schema_name, '.', table_name)"
+    return Statement(f"select distinct {names} as name from {ledger} where status = 'applied' order by 1", compute=True)
 
 
 def select_rules(ledger: str) -> Statement:
@@ -352,6 +358,18 @@ def held_in(dialect: Dialect, column: AppliedColumn, held: Collection[str]) -> s
     """Return the history's column that holds a column of a clone; macros/columns.sql says how these are named."""
     apart = f"{column.name}__as_{column.family}"
     return apart if dialect.fold(apart) in held else plain_name(column.name)
+
+
+def others_held(dialect: Dialect, nights: Iterable[Applied], column: AppliedColumn, held: Collection[str]) -> list[str]:
+    """Return the history's columns that hold a column's values of other types, as some nights had it."""
+    found = dict.fromkeys(
+        held_in(dialect, other, held)
+        for night in nights
+        for other in night.columns
+        if dialect.fold(other.name) == dialect.fold(column.name)
+    )
+    found.pop(held_in(dialect, column, held), None)
+    return list(found)
 
 
 def plain_name(name: str) -> str:

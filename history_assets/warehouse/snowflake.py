@@ -32,6 +32,7 @@ from history_assets.warehouse import (
     snowflake_setup,
     snowflake_spine,
     snowflake_sql,
+    spine_sql,
 )
 from history_assets.warehouse.base import (
     LEDGER_SCHEMA,
@@ -237,7 +238,10 @@ class SnowflakeWarehouse(Warehouse):
         return [{name.lower(): value for name, value in row.items()} for row in rows]
 
     def tables(self) -> list[str]:
-        return [row["name"] for row in self._of_ledger(snowflake_sql.select_tables(self.settings.database), tag("tables"))]
+        return [
+            row["name"]
+            for row in self._of_ledger(history_sql.select_tables(snowflake_sql.ledger(self.settings.database)), tag("tables"))
+        ]
 
     def ask(self, question: Question) -> "pa.Table":
         return snowflake_history.ask(self.sessions, self._history(question.about), question)
@@ -248,7 +252,7 @@ class SnowflakeWarehouse(Warehouse):
     def spine_times(self, table: str, time: str, *, is_date: bool) -> SpineTimes:
         where = self._table_path(table)
         with self.sessions.session(tag("point_in_time", table)) as session:
-            return snowflake_spine.times(session, where, time, is_date=is_date)
+            return spine_sql.times(session.rows, snowflake_sql.DIALECT, where, time, is_date=is_date)
 
     def join(self, spine: SpineRows | SpineTable, histories: Sequence[Joined], *, repeated: bool) -> "pa.Table":
         pairs = [(self._history(each.night), each) for each in histories]

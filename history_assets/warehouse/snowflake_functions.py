@@ -14,17 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from history_assets.naming import quote, table_name
 from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, AppliedColumn
-from history_assets.warehouse.functions_sql import (
-    Offer,
-    in_the_way,
-    is_there,
-    night_of,
-    no_view,
-    offers,
-    others_of,
-    shown,
-)
-from history_assets.warehouse.history_sql import Statement, held_in
+from history_assets.warehouse.functions_sql import Offer, current, in_the_way, is_there, night_of, no_view, stale
+from history_assets.warehouse.history_sql import Statement, held_in, others_held
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
 from history_assets.warehouse.snowflake_session import Sessions, tag
 from history_assets.warehouse.snowflake_sql import DIALECT, ledger, literal, path
@@ -46,15 +37,15 @@ def keep(sessions: Sessions, database: str, rows: Collection[Applied], threads: 
             raise
         found = []
     written = {(row["SCHEMA_NAME"], row["TABLE_NAME"]): row["DIGEST"] for row in found}
-    stale = [offer for offer in offers(DIALECT, rows) if written.get((offer.schema, offer.table)) != offer.digest]
-    if not stale:
+    wanted = stale(DIALECT, rows, written)
+    if not wanted:
         return []
     sessions.rows(
         Statement(f"create table if not exists {digests} (schema_name varchar, table_name varchar, digest varchar)"), query_tag
     )
     with ThreadPoolExecutor(threads) as pool:
-        failures = list(pool.map(lambda offer: _write(sessions, database, offer), stale))
-    done = [offer for offer, failure in zip(stale, failures, strict=True) if failure is None]
+        failures = list(pool.map(lambda offer: _write(sessions, database, offer), wanted))
+    done = [offer for offer, failure in zip(wanted, failures, strict=True) if failure is None]
     for start in range(0, len(done), _AT_ONCE):
         _note(sessions, database, done[start : start + _AT_ONCE])
     return [failure for failure in failures if failure] + [line for offer in done for line in _said(offer)]
@@ -94,13 +85,8 @@ def function(offer: Offer, database: str) -> str:
 
 def view(offer: Offer, database: str) -> str:
     """Return the statement that makes a table's view."""
-    newest = offer.sets[-1]
-    there = is_there(DIALECT, offer, newest)
-    return (
-        f"CREATE OR REPLACE VIEW {path(database, offer.schema, offer.view)} COPY GRANTS AS "
-        f"select {shown(DIALECT, offer, newest)} from {path(database, offer.schema, offer.table)} as h "
-        f"where h.dbt_valid_to is null{f' and {there}' if there else ''}"
-    )
+    rows = current(DIALECT, offer, path(database, offer.schema, offer.table))
+    return f"CREATE OR REPLACE VIEW {path(database, offer.schema, offer.view)} COPY GRANTS AS {rows}"
 
 
 def _has_function(offer: Offer) -> bool:
@@ -150,7 +136,7 @@ def _digests(database: str) -> str:
 def _value(offer: Offer, column: AppliedColumn) -> str:
     kind = _stored(column.type)
     values = [f"cast(h.{quote(held_in(DIALECT, column, offer.held))} as {kind})"]
-    values += [_converted(f"h.{quote(other)}", kind) for other in others_of(DIALECT, offer, column)]
+    values += [_converted(f"h.{quote(other)}", kind) for other in others_held(DIALECT, offer.sets, column, offer.held)]
     return f"coalesce({', '.join(values)})" if len(values) > 1 else values[0]
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from history_assets.errors import UsageError
 from history_assets.warehouse import spine_sql
-from history_assets.warehouse.base import LEDGER_SCHEMA, Joined, SpineRows, SpineTable, SpineTimes
-from history_assets.warehouse.history_sql import HistoryTable, Statement, aware, instant
+from history_assets.warehouse.base import LEDGER_SCHEMA, Joined, SpineRows, SpineTable
+from history_assets.warehouse.history_sql import HistoryTable, Statement, instant
 from history_assets.warehouse.snowflake_history import typed
 from history_assets.warehouse.snowflake_session import Session
 from history_assets.warehouse.snowflake_sql import DIALECT, ledger, path
@@ -47,15 +47,6 @@ def join_table(
     """Return what was known of each row of a table, after its own columns."""
     found = spine_sql.of_table(DIALECT, table, list(columns), spine)
     return _join(session, database, found, pairs, columns, repeated=repeated)
-
-
-def times(session: Session, table: str, time: str, *, is_date: bool) -> SpineTimes:
-    """Return what a table has in a column of times."""
-    ((missing, last),) = session.rows(spine_sql.facts(DIALECT, table, time, is_date=is_date))
-    if not is_date:
-        return SpineTimes(int(missing or 0), aware(last) if last else None, None)
-    days = [day for (day,) in session.rows(spine_sql.days_of(table, time)) if day is not None]
-    return SpineTimes(int(missing or 0), None, sorted(days))
 
 
 def _join(

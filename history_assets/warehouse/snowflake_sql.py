@@ -156,14 +156,6 @@ def select_stamps(database: str, schemas: Collection[str]) -> Statement:
     )
 
 
-def select_tables(database: str) -> Statement:
-    """List the tables of which a night was applied, as ``schema.table``."""
-    names = "concat(schema_name, '.', table_name)"
-    return Statement(
-        f"select distinct {names} as name from {ledger(database)} where status = 'applied' order by 1", compute=True
-    )
-
-
 def select_columns(database: str, table: str) -> Statement:
     """List the columns, with their types, of a table or view named ``schema.table``."""
     return Statement(

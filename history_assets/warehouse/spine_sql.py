@@ -15,9 +15,12 @@ from typing import Any
 
 from history_assets.errors import UsageError
 from history_assets.naming import quote, table_name
-from history_assets.warehouse.base import Applied, AppliedColumn, Joined, SpineTable
-from history_assets.warehouse.history_sql import Dialect, HistoryTable, Statement, held_in, instant
+from history_assets.warehouse.base import Applied, AppliedColumn, Joined, SpineTable, SpineTimes
+from history_assets.warehouse.history_sql import Dialect, HistoryTable, Statement, aware, held_in, instant, others_held
 from history_assets.warehouse.reading_sql import Answer
+
+Run = Callable[[Statement], Sequence[Sequence[Any]]]
+"""Runs a query, and returns its rows."""
 
 ROW = "row_number_in_spine"
 """What a spine's rows are numbered by where they come from outside."""
@@ -68,6 +71,15 @@ def facts(dialect: Dialect, table: str, time: str, *, is_date: bool) -> Statemen
 def days_of(table: str, time: str) -> Statement:
     """Return the dates that a table has in a column."""
     return Statement(f"select distinct {quote(time)} as day from {table}", compute=True)
+
+
+def times(run: Run, dialect: Dialect, table: str, time: str, *, is_date: bool) -> SpineTimes:
+    """Return what a table has in a column of times."""
+    ((missing, last),) = run(facts(dialect, table, time, is_date=is_date))
+    if not is_date:
+        return SpineTimes(int(missing or 0), aware(last) if last else None, None)
+    days = [day for (day,) in run(days_of(table, time)) if day is not None]
+    return SpineTimes(int(missing or 0), None, sorted(days))
 
 
 def repetition(spine: Spine, *, exactly: bool) -> Statement:
@@ -126,7 +138,7 @@ def joined(dialect: Dialect, spine: Spine, histories: Sequence[tuple[HistoryTabl
 
 
 def check(
-    run: Callable[[Statement], Sequence[Sequence[Any]]],
+    run: Run,
     dialect: Dialect,
     ledger: str,
     spine: Spine,
@@ -181,14 +193,7 @@ def _relation(
 def _value(dialect: Dialect, history: HistoryTable, nights: Sequence[Applied], column: AppliedColumn) -> str:
     """Return a column's value of whichever night: of another type's column as of this one's, NULL where it is none."""
     held = history.columns or {}
-    name = held_in(dialect, column, held)
-    others = dict.fromkeys(
-        held_in(dialect, other, held)
-        for night in nights
-        for other in night.columns
-        if dialect.fold(other.name) == dialect.fold(column.name)
-    )
-    others.pop(name, None)
+    name, others = held_in(dialect, column, held), others_held(dialect, nights, column, held)
     if not others:
         return quote(name)
     kind = _held_type(dialect, history, column)
