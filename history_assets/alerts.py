@@ -1,4 +1,5 @@
-"""Telling somebody: events in, one message per cause out, and sending it to the channels of ``HISTORY_ALERT_URLS``.
+"""Telling somebody: events in, one message per cause out, and sending it to the channels of ``HISTORY_ALERT_URLS``
+and ``HISTORY_OWNER_ALERT_URL``.
 
 Belongs here: which events are news, what a message says, and that a channel which cannot be reached harms nothing. Does not
 belong here: when events are looked at (``automation``).
@@ -9,12 +10,14 @@ import dataclasses
 import datetime as dt
 import enum
 import json
+import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import dagster as dg
 from pydantic import SecretStr
 
 from history_assets.failures import NO_STEP, WHOLE_RUN, Kind, cause_of, problems_of, reason_of
+from history_assets.settings import Settings
 
 QUIET = dt.timedelta(days=7)
 """A cause is news again when it has not come up for so long."""
@@ -32,6 +35,7 @@ class Sort(enum.StrEnum):
     SENSOR = "sensor fails"
     SILENT = "silent"
     CHECK = "check fails"
+    SCRIPT = "script fails"
 
 
 _REMEDIES = {
@@ -39,6 +43,7 @@ _REMEDIES = {
     Sort.HELD_BACK: "look at the copy; if it is right as it is: history-assets run --date {date} --allow GATE",
     Sort.CHECK: "look at the check in the Dagster UI; history-assets verify --repair mends what differs",
     Sort.SILENT: "look at the connection in Fivetran; pause it there if it is to be silent",
+    Sort.SCRIPT: "mend what the reason names; history-assets script check says what is wrong with a file, script run runs it",
     Sort.SENSOR: "look at the sensor's ticks in the Dagster UI, under Automation",
 }
 
@@ -52,23 +57,51 @@ class Event:
     reason: str
     date: str | None = None
     run_id: str | None = None
+    owner: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Message:
-    """What is sent; ``keys`` say what has been told once it is."""
+    """What is sent; ``keys`` say what has been told once it is, ``owners`` whose scripts it is about."""
 
     title: str
     body: str
     keys: frozenset[str]
+    owners: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Channels:
+    """Where messages go: to every address of ``urls``, and by ``owner_url``, with ``{owner}`` in it, to a script's owner."""
+
+    urls: Sequence[SecretStr]
+    owner_url: SecretStr | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.urls or self.owner_url)
+
+    def of(self, message: Message) -> list[tuple[str, str]]:
+        """Return what to call each channel of a message, and its address."""
+        named = [(f"channel {number} of HISTORY_ALERT_URLS", url.get_secret_value()) for number, url in enumerate(self.urls, 1)]
+        if self.owner_url:
+            # An owner is text of somebody else's.
+            addresses = [(owner, urllib.parse.quote(owner, safe="")) for owner in message.owners if "@" in owner]
+            template = self.owner_url.get_secret_value()
+            named += [(f"HISTORY_OWNER_ALERT_URL for {owner}", template.replace("{owner}", each)) for owner, each in addresses]
+        return named
 
 
 Told = Mapping[str, dt.datetime]
 """When each asset last had each cause."""
 
 
-def events_of(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> list[Event]:
-    """Return what there is to tell of a failed run, given the failures of its steps; waiting for a sync is none of it."""
+def events_of(
+    run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent], scripts: Mapping[str, str | None] | None = None
+) -> list[Event]:
+    """Return what there is to tell of a failed run, given the failures of its steps; waiting for a sync is none of it.
+
+    ``scripts`` says whose each script is, by its asset.
+    """
     if not failures:
         return [Event(Sort.FAILED, run.job_name, NO_STEP, run_id=run.run_id)]
     events = []
@@ -80,7 +113,8 @@ def events_of(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> list[E
             if problem.kind is not Kind.NOT_SETTLED:
                 sort = Sort.HELD_BACK if problem.kind is Kind.HELD_BACK else Sort.FAILED
                 asset = run.job_name if problem.asset == WHOLE_RUN else problem.asset
-                events.append(Event(sort, asset, problem.reason, problem.date, run.run_id))
+                sort = Sort.SCRIPT if asset in (scripts or {}) else sort
+                events.append(Event(sort, asset, problem.reason, problem.date, run.run_id, (scripts or {}).get(asset)))
     return events
 
 
@@ -111,14 +145,16 @@ def _message(events: Sequence[Event], webserver: str | None) -> Message:
     named = ", ".join(assets[:_LISTED]) + (f" and {len(assets) - _LISTED} more" if len(assets) > _LISTED else "")
     span = "..".join(dict.fromkeys((dates[0], dates[-1]))) if dates else None
     remedy = _REMEDIES[first.sort] if span else _REMEDIES[first.sort].partition(", then:")[0]
+    owners = tuple(sorted({event.owner for event in events if event.owner}))
     lines = {
         "asset": named + (f", {span}" if span else ""),
+        "owner": ", ".join(owners),
         "reason": first.reason,
         "remedy": remedy.format(date=span),
         "link": _link(first.run_id, webserver),
     }
     body = "\n".join(f"{name}: {text}" for name, text in lines.items() if text)
-    return Message(f"history_assets: {first.sort}: {named}", body, frozenset(map(_key, events)))
+    return Message(f"history_assets: {first.sort}: {named}", body, frozenset(map(_key, events)), owners)
 
 
 def _link(run_id: str | None, webserver: str | None) -> str | None:
@@ -127,15 +163,15 @@ def _link(run_id: str | None, webserver: str | None) -> str | None:
     return f"http://{webserver}/runs/{run_id}" if webserver else f"run {run_id} in the Dagster UI"
 
 
-def send(message: Message, urls: Sequence[SecretStr], warn: Callable[[str], None]) -> bool:
+def send(message: Message, channels: Channels, warn: Callable[[str], None]) -> bool:
     """Send a message to every channel and say whether any took it; one that did not is only warned of, never by its address."""
     import apprise
 
     taken = 0
-    for number, url in enumerate(urls, 1):
-        named = f"channel {number} of HISTORY_ALERT_URLS ({url.get_secret_value().partition('://')[0]})"
+    for name, url in channels.of(message):
+        named = f"{name} ({url.partition('://')[0]})"
         channel = apprise.Apprise()
-        if not channel.add(url.get_secret_value()):
+        if not channel.add(url):
             warn(f"found no way to send to {named}: expected an address that apprise knows")
         elif not channel.notify(body=message.body, title=message.title):
             warn(f"found {named} out of reach: this was not sent to it: {message.title}")
@@ -144,11 +180,16 @@ def send(message: Message, urls: Sequence[SecretStr], warn: Callable[[str], None
     return taken > 0
 
 
+def channels_of(settings: Settings) -> Channels:
+    """Return the channels that the settings name."""
+    return Channels(settings.alert_urls, settings.owner_alert_url)
+
+
 def alert(
     instance: dg.DagsterInstance,
     events: Iterable[Event],
     now: dt.datetime,
-    urls: Sequence[SecretStr],
+    channels: Channels,
     webserver: str | None,
     warn: Callable[[str], None],
 ) -> list[str]:
@@ -159,7 +200,7 @@ def alert(
     kept = storage.get_cursor_values({_RECORD}).get(_RECORD, "{}") if storage else "{}"
     before = {key: dt.datetime.fromisoformat(at) for key, at in json.loads(kept).items()}
     news, told = messages(events, before, now, webserver)
-    sent = [message for message in news if send(message, urls, warn)]
+    sent = [message for message in news if send(message, channels, warn)]
     untold = {key for message in news if message not in sent for key in message.keys}
     if storage:
         remembered = {key: at.isoformat() for key, at in told.items() if key not in untold}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 from history_assets.dates import parse_date
-from history_assets.errors import HistoryMissingError
+from history_assets.errors import HistoryMissingError, UsageError
 from history_assets.naming import table_name
 from history_assets.settings import Settings
 from history_assets.warehouse import open_warehouse
@@ -19,22 +19,26 @@ if TYPE_CHECKING:
 
 
 class History:
-    """The histories in a warehouse, for reading."""
+    """The histories in a warehouse, for reading; ``date`` is the one that is read as of where none is said."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    def __init__(self, warehouse: Warehouse, date: dt.date | None = None) -> None:
         self._warehouse = warehouse
+        self.date = date
 
     @classmethod
     def from_env(cls) -> Self:
-        """Return the history that the environment's settings name."""
-        return cls(open_warehouse(Settings.from_env()))
+        """Return the history that the environment's settings name, with the date of HISTORY_DATE, as a script's run sets it."""
+        return cls(open_warehouse(Settings.from_env()), Settings.date_from_env())
 
-    def as_of(self, table: str, when: str | dt.date, *, deleted: bool = False) -> "pa.Table":
+    def as_of(self, table: str, when: str | dt.date | None = None, *, deleted: bool = False) -> "pa.Table":
         """Return a table, named ``schema.table``, as it was known at the cutoff of a clone date.
 
         It has the columns that the table had that day, typed as they were. Rows that Fivetran marks as deleted are left out
         unless ``deleted``. Raises HistoryMissingError for a table without history and a date that was never applied.
         """
+        when = self.date if when is None else when
+        if when is None:
+            raise UsageError(f"found no date to read {table} as of: give one, or set HISTORY_DATE, as a script's run does")
         date = when if isinstance(when, dt.date) else parse_date(when)
         return self._warehouse.as_of(self._find(table, date), deleted=deleted)
 

@@ -21,10 +21,10 @@ LATEST = 6
 """Hours after the cutoff within which a date is cloned and folded on a usual night."""
 
 
-def freshness(cutoffs: Cutoff) -> dg.FreshnessPolicy:
+def freshness(cutoffs: Cutoff, hours: int = LATEST) -> dg.FreshnessPolicy:
     """Return the policy by which an asset is stale that got no partition since the last cutoff, some hours after it."""
     # An hour before counts as well: there is a day a year on which the clocks make it one more from the cutoff to the deadline.
-    return dg.FreshnessPolicy.cron(cutoffs.cron(LATEST), dt.timedelta(hours=LATEST + 1), cutoffs.zone.key)
+    return dg.FreshnessPolicy.cron(cutoffs.cron(hours), dt.timedelta(hours=hours + 1), cutoffs.zone.key)
 
 
 def dates_of(context: dg.AssetExecutionContext, cutoffs: Cutoff, now: dt.datetime) -> list[dt.date]:

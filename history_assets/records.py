@@ -82,6 +82,11 @@ class Records:
         runs = self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
         return {(key, date) for run in runs for key in self._keys(run) for date in dates_of_run(run, self.stored)}
 
+    def running(self) -> set[dg.AssetKey]:
+        """Return the assets that the runs which are queued or running are for, whatever their dates."""
+        runs = self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+        return {key for run in runs for key in self._keys(run)}
+
     def failures(self, date: str) -> dict[dg.AssetKey, list[Failed]]:
         """Return how runs of one date failed at each asset since it last succeeded, newest first."""
         found = self.instance.get_run_records(

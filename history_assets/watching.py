@@ -12,7 +12,7 @@ import dagster as dg
 # Where Dagster keeps how the ticks of sensors and schedules went; there is no public name.
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, InstigatorType, TickStatus
 
-from history_assets.alerts import Event, Sort, alert
+from history_assets.alerts import Event, Sort, alert, channels_of
 from history_assets.checks import WRONG
 from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory
@@ -67,10 +67,16 @@ def failing(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) ->
             yield Event(Sort.CHECK, "/".join(key.asset_key.path), reason, run_id=record.run_id)
 
 
-def watch_sensor(inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> list[dg.SensorDefinition]:
-    """Return the sensor that tells the channels of what should happen and does not; none without channels."""
+def watch_sensor(
+    inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime], known: Sequence[Event] = ()
+) -> list[dg.SensorDefinition]:
+    """Return the sensor that tells the channels of what should happen and does not; none without channels.
+
+    ``known`` is what is known to be wrong as the definitions load: it is told as well.
+    """
     settings, teller = warehouse.settings, open_teller(warehouse)
-    if not settings.alert_urls:
+    channels = channels_of(settings)
+    if not channels:
         return []
     schemas = [schema.name for schema in inventory.schemas]
     checks = checks_of([dg.AssetKey(clone_key(schema)) for schema in schemas])
@@ -83,14 +89,14 @@ def watch_sensor(inventory: Inventory, warehouse: Warehouse, now: Callable[[], d
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         at = now()
-        events = [*stalled(context.instance, at), *failing(context.instance, checks)]
+        events = [*known, *stalled(context.instance, at), *failing(context.instance, checks)]
         try:
             silent = list(teller.silent(schemas, at)) if teller else []
         except HistoryError as error:  # which stalls the sensor syncs too, and is told so
             context.log.warning(f"silent connections were not looked for: {error}")
             silent = []
         events += [Event(Sort.SILENT, f"fivetran/{each.name}", each.reason) for each in silent]
-        sent = alert(context.instance, events, at, settings.alert_urls, settings.webserver, context.log.warning)
+        sent = alert(context.instance, events, at, channels, settings.webserver, context.log.warning)
         return dg.SkipReason("; ".join(sent) or "nothing that is news")
 
     return [watch]

@@ -29,7 +29,8 @@ ORDER = [
     "fivetran.completions", "fivetran.silence", "dbt_files", "dbt_run", "drift", "sighting", "refresh", "reloading",
     "partitions", "failures", "records", "missing", "clones", "snapshots", "verification", "retention",
     "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "alerts", "watching", "refreshing", "retaining",
-    "automation", "history", "status", "doctor",
+    "automation", "scripts", "scripts.metadata", "scripts.folder", "scripts.links", "scripts.process",
+    "scripts.environments", "scripts.assets", "scripts.automation", "history", "status", "doctor",
     "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli",
 ]
 # fmt: on

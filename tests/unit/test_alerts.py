@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from history_assets.alerts import Event, Message, Sort, Told, alert, events_of, messages, send
+from history_assets.alerts import Channels, Event, Message, Sort, Told, alert, events_of, messages, send
 from history_assets.automation import alert_sensors
 from history_assets.failures import Kind, Problem, failure
 from history_assets.settings import Settings
@@ -164,7 +164,9 @@ def test_a_channel_that_is_out_of_reach_keeps_no_other_from_being_told(receiver:
     gone.close()
     warnings: list[str] = []
 
-    assert send(Message("title", "body", frozenset()), [gone.url, SecretStr("nope://word"), receiver.url], warnings.append)
+    assert send(
+        Message("title", "body", frozenset()), Channels([gone.url, SecretStr("nope://word"), receiver.url]), warnings.append
+    )
 
     assert [(message["title"], message["message"]) for message in receiver.received] == [("title", "body")]
     assert warnings == [
@@ -178,9 +180,9 @@ def test_what_nobody_took_is_news_again(receiver: Channel, instance: dg.DagsterI
     warnings: list[str] = []
 
     receiver.status = 500
-    sent = [alert(instance, [event], NOW, [receiver.url], None, warnings.append)]
+    sent = [alert(instance, [event], NOW, Channels([receiver.url]), None, warnings.append)]
     receiver.status = 200
-    sent += [alert(instance, [event], NOW, [receiver.url], None, warnings.append) for _ in range(3)]
+    sent += [alert(instance, [event], NOW, Channels([receiver.url]), None, warnings.append) for _ in range(3)]
 
     assert sent == [[], ["history_assets: failed: clones/crm"], [], []]
     assert len(receiver.titles) == 2
