@@ -30,8 +30,8 @@ ORDER = [
     "partitions", "failures", "records", "missing", "clones", "snapshots", "verification", "retention",
     "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "alerts", "watching", "refreshing", "retaining",
     "automation", "scripts", "scripts.metadata", "scripts.folder", "scripts.links", "scripts.process",
-    "scripts.environments", "scripts.assets", "scripts.automation", "history", "status", "doctor",
-    "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli",
+    "scripts.environments", "scripts.assets", "scripts.automation", "scripts.checking", "history", "status", "doctor",
+    "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli_scripts", "cli",
 ]
 # fmt: on
 

@@ -33,8 +33,8 @@ from history_assets.settings import DATE_VARIABLE, RUN_VARIABLE, Settings
 
 GROUP = "scripts"
 
-_DELAY = 30.0
-"""Seconds to the first retry; each further one waits twice as long."""
+RETRY_DELAY = 30.0
+"""Seconds to the first retry, about; each further one waits twice as long."""
 
 _LINES = 6
 _NOT_ITS = ("FIVETRAN_", "HISTORY_ALERT_URLS", "HISTORY_OWNER_ALERT_URL", "HISTORY_SCRIPT_ROLE", DATE_VARIABLE, RUN_VARIABLE)
@@ -45,10 +45,12 @@ _TICKS = 600
 _LATEST_HOUR = 22
 
 
-def script_asset(linked: Linked, settings: Settings, *, delay: float = _DELAY) -> dg.AssetsDefinition:
-    """Return the asset of a script, downstream of the histories that it is after; ``delay`` is that of its first retry."""
+def script_asset(linked: Linked, settings: Settings) -> dg.AssetsDefinition:
+    """Return the asset of a script, downstream of the histories that it is after."""
     script, wishes = linked.script, linked.script.metadata
-    retries = dg.RetryPolicy(wishes.retries, delay, dg.Backoff.EXPONENTIAL, dg.Jitter.PLUS_MINUS) if wishes.retries else None
+    retries = (
+        dg.RetryPolicy(wishes.retries, RETRY_DELAY, dg.Backoff.EXPONENTIAL, dg.Jitter.PLUS_MINUS) if wishes.retries else None
+    )
 
     @dg.asset(
         key=script.key,

@@ -129,9 +129,7 @@ def _run(command: Sequence[str], doing: str) -> process.Ended:
         )
     if ended.code:
         said = last_lines(hidden(ended.err.strip() or ended.out), _LINES)
-        raise ScriptError(
-            f"found {hidden(doing)} to end with {ended.code}, expected 0 ({said}): correct the dependencies or the index"
-        )
+        raise ScriptError(f"found {doing} to end with {ended.code}, expected 0 ({said}): correct the dependencies or the index")
     return ended
 
 
