@@ -56,7 +56,6 @@ def script_asset(linked: Linked, settings: Settings) -> dg.AssetsDefinition:
         key=script.key,
         deps=[dg.AssetKey(history_key(*table)) for table in linked.tables],
         partitions_def=CLONE_DATES if script.dated else None,
-        backfill_policy=dg.BackfillPolicy.multi_run(1) if script.dated else None,
         group_name=GROUP,
         kinds={"python"},
         owners=[wishes.owner] if wishes.owner else None,

@@ -114,7 +114,7 @@ def script_sensor(
         minimum_interval_seconds=30,
         description="Run scripts for the dates on which their histories were folded, and what they feed after them.",
     )
-    def refresh_scripts(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def refresh_scripts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         kept = json.loads(context.cursor) if context.cursor else None
         runs, seen = _ended_since(context.instance, kept["seen"] if kept else None)
         records = records_of(context.instance, inventory)
@@ -124,10 +124,11 @@ def script_sensor(
                 causes = wanted[asset].setdefault(date, [])
                 causes += [] if run_id in causes else [run_id]
         requests, left = _requests(wanted, targets, records, now(), cutoffs)
-        context.update_cursor(json.dumps({"seen": seen, "wanted": left}))
-        if not requests:
-            return dg.SkipReason(f"waiting for the rest of {', '.join(sorted(left))}" if left else "nothing to refresh")
-        return dg.SensorResult(run_requests=requests, cursor=context.cursor)
+        cursor = json.dumps({"seen": seen, "wanted": left})
+        if requests:
+            return dg.SensorResult(run_requests=requests, cursor=cursor)
+        said = f"waiting for the rest of what {', '.join(sorted(left))} reads" if left else "nothing to refresh"
+        return dg.SensorResult(skip_reason=said, cursor=cursor)
 
     return [refresh_scripts] if linked else []
 

@@ -47,7 +47,8 @@ class Sensor:
     """The sensor over some scripts, ticking at an instant."""
 
     def __init__(self, instance: dg.DagsterInstance, broken: Sequence[Broken] = (), **texts: str) -> None:
-        self.instance, self.now, self.cursor = instance, NIGHT, None
+        self.instance, self.now = instance, NIGHT
+        self.cursor: str | None = None
         found = [Script(name, Path(f"{name}.py"), parse(text)) for name, text in texts.items()]
         linked, wrong = link([*found, *broken], INVENTORY)
         jobs = [asset_jobs(INVENTORY).clones, asset_jobs(INVENTORY).snapshots, *scripts_job(linked, wrong)]
@@ -57,9 +58,9 @@ class Sensor:
     def requests(self) -> list[dg.RunRequest]:
         with dg.build_sensor_context(self.instance, cursor=self.cursor) as context:
             result = self.sensor(context)
-            self.cursor = context.cursor
-        assert isinstance(result, dg.SensorResult | dg.SkipReason)
-        return list(result.run_requests or ()) if isinstance(result, dg.SensorResult) else []
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        return list(result.run_requests or ())
 
     def tick(self) -> list[tuple[str | None, str, str | None]]:
         """Return what is asked for: of which job, which asset, which date."""
