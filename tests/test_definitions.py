@@ -28,8 +28,9 @@ ORDER = [
     "warehouse", "fivetran", "fivetran.syncs", "fivetran.quiet", "fivetran.log", "fivetran.api", "fivetran.sources",
     "fivetran.completions", "fivetran.silence", "dbt_files", "dbt_run", "drift", "sighting", "refresh", "reloading",
     "partitions", "failures", "records", "missing", "clones", "snapshots", "verification", "retention",
-    "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "alerts", "watching", "refreshing", "retaining",
-    "automation", "scripts", "scripts.metadata", "scripts.folder", "scripts.links", "scripts.process",
+    "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "alerts", "watching", "scripts", "scripts.metadata",
+    "scripts.folder", "refreshing", "retaining",
+    "automation", "scripts.links", "scripts.process",
     "scripts.environments", "scripts.assets", "scripts.automation", "scripts.checking", "history", "status", "doctor",
     "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli_scripts", "cli",
 ]

@@ -166,7 +166,7 @@ def _script_role(settings: Settings, user: str, warehouse: str) -> str:
         for which in ("ALL", "FUTURE")
     )
     return f"""
--- What scripts log in as, by the same key: it reads histories and nothing else. Other roles of the user's do not count beside it.
+-- What scripts log in as, by the same key: it reads histories and nothing else, and the user's other roles add nothing to it.
 CREATE ROLE IF NOT EXISTS {role};
 GRANT USAGE ON WAREHOUSE {quote(warehouse)} TO ROLE {role};
 GRANT USAGE ON DATABASE {history} TO ROLE {role};
