@@ -19,8 +19,8 @@ from history_assets.inventory import Inventory
 from history_assets.jobs import AssetJob, asset_jobs
 from history_assets.refreshing import drift_sensor, refresh_job
 from history_assets.retaining import retention_job, retention_schedule
-from history_assets.scripts.assets import broken_asset, script_asset
-from history_assets.scripts.automation import script_schedules, script_sensor, scripts_job
+from history_assets.scripts.assets import broken_asset, longest_pause, script_asset
+from history_assets.scripts.automation import schedule_name, script_schedules, script_sensor, scripts_job
 from history_assets.scripts.folder import read_folder
 from history_assets.scripts.links import link
 from history_assets.settings import Settings
@@ -71,7 +71,7 @@ def build_definitions(
             *check_sensors(night.checks, inventory),
             *sync_sensor(inventory, warehouse, now),
             healing_sensor([night.clones, night.snapshots], inventory, warehouse, now),
-            *watch_sensor(inventory, warehouse, now, scripts.problems),
+            *watch_sensor(inventory, warehouse, now, scripts.problems, scripts.pauses),
             *scripts.sensors([night.clones, night.snapshots], now),
             *always,
         ],
@@ -90,6 +90,11 @@ class _Scripts:
         self.schedules = list(script_schedules(linked, inventory, settings))
         self.owners = {"/".join(each.script.key): each.script.metadata.owner for each in linked}
         self.owners |= {"/".join(each.key): each.owner for each in broken}
+        self.pauses = {
+            schedule_name(each): longest_pause(each.script.metadata.schedule, settings.cutoffs())
+            for each in linked
+            if each.script.metadata.schedule
+        }
         self.problems = [Event(Sort.SCRIPT, "/".join(each.key), each.reason, owner=each.owner) for each in broken]
 
     def sensors(self, jobs: Sequence[AssetJob], now: Callable[[], dt.datetime]) -> list[dg.SensorDefinition]:

@@ -21,11 +21,10 @@ from history_assets.errors import UsageError
 from history_assets.failures import NO_STEP, reason_of
 from history_assets.gates import Gate
 from history_assets.inventory import Inventory
-from history_assets.jobs import CLONES_JOB, SNAPSHOTS_JOB, range_tags
+from history_assets.jobs import CLONES_JOB, SCRIPTS_JOB, SNAPSHOTS_JOB, range_tags
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
 from history_assets.refresh import Refreshed, refresh
-from history_assets.scripts.automation import SCRIPTS_JOB
 from history_assets.scripts.folder import Script, read_folder
 from history_assets.scripts.links import link
 from history_assets.settings import Settings

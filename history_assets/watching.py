@@ -5,7 +5,7 @@ Belongs here: seeing it, from what is free to ask. Does not belong here: what is
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -16,7 +16,7 @@ from history_assets.alerts import Event, Sort, alert, channels_of
 from history_assets.checks import WRONG
 from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory
-from history_assets.jobs import checks_of
+from history_assets.jobs import SCRIPT_SCHEDULES, checks_of
 from history_assets.naming import clone_key
 from history_assets.syncing import open_teller
 from history_assets.warehouse.base import Warehouse
@@ -26,26 +26,38 @@ WATCH = "watch"
 _UNTICKED = {InstigatorType.SENSOR: dt.timedelta(minutes=30), InstigatorType.SCHEDULE: dt.timedelta(hours=26)}
 """How long after its last tick a sensor, and a daily schedule, is late."""
 
+_LATE = dt.timedelta(hours=2)
+"""How long after its tick was due a schedule is late."""
+
 _FAILING = 3
 """Ticks in a row that fail before a sensor is said to: one alone is made up for by the next."""
 
 
-def stalled(instance: dg.DagsterInstance, now: dt.datetime) -> Iterator[Event]:
-    """Yield the sensors and schedules that are on and fail, or that have not ticked for long."""
+def stalled(
+    instance: dg.DagsterInstance, now: dt.datetime, pauses: Mapping[str, dt.timedelta] | None = None
+) -> Iterator[Event]:
+    """Yield the sensors and schedules that are on and fail, or that have not ticked for long.
+
+    ``pauses`` says, by its name, how long the schedule of each script pauses: those are not daily, and may be gone.
+    """
     for state in instance.all_instigator_state():
         if state.status is InstigatorStatus.STOPPED or state.instigator_type not in _UNTICKED or state.name == WATCH:
             continue
         ticks = list(instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=_FAILING))
-        if event := _stalled(state, ticks, now):
+        pause = (pauses or {}).get(state.name)
+        if state.name.startswith(SCRIPT_SCHEDULES) and pause is None:
+            continue
+        late = pause + _LATE if pause else _UNTICKED[state.instigator_type]
+        if event := _stalled(state, ticks, now, late):
             yield event
 
 
-def _stalled(state: InstigatorState, ticks: Sequence[InstigatorTick], now: dt.datetime) -> Event | None:
+def _stalled(state: InstigatorState, ticks: Sequence[InstigatorTick], now: dt.datetime, late: dt.timedelta) -> Event | None:
     kind = state.instigator_type.value.lower()
     if not ticks:
         return None  # it has just been turned on
     last = dt.datetime.fromtimestamp(ticks[0].timestamp, dt.UTC)
-    if now - last > _UNTICKED[state.instigator_type]:
+    if now - last > late:
         return Event(Sort.SENSOR, state.name, f"the {kind} {state.name} has not ticked since {last:%Y-%m-%d %H:%M} UTC")
     needed = _FAILING if state.instigator_type is InstigatorType.SENSOR else 1
     if len(ticks) >= needed and all(tick.status is TickStatus.FAILURE for tick in ticks[:needed]):
@@ -68,11 +80,15 @@ def failing(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) ->
 
 
 def watch_sensor(
-    inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime], known: Sequence[Event] = ()
+    inventory: Inventory,
+    warehouse: Warehouse,
+    now: Callable[[], dt.datetime],
+    known: Sequence[Event] = (),
+    pauses: Mapping[str, dt.timedelta] | None = None,
 ) -> list[dg.SensorDefinition]:
     """Return the sensor that tells the channels of what should happen and does not; none without channels.
 
-    ``known`` is what is known to be wrong as the definitions load: it is told as well.
+    ``known`` is what is known to be wrong as the definitions load: it is told as well. ``pauses`` as ``stalled`` has it.
     """
     settings, teller = warehouse.settings, open_teller(warehouse)
     channels = channels_of(settings)
@@ -89,7 +105,7 @@ def watch_sensor(
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         at = now()
-        events = [*known, *stalled(context.instance, at), *failing(context.instance, checks)]
+        events = [*known, *stalled(context.instance, at, pauses), *failing(context.instance, checks)]
         try:
             silent = list(teller.silent(schemas, at)) if teller else []
         except HistoryError as error:  # which stalls the sensor syncs too, and is told so

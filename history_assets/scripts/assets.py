@@ -20,7 +20,7 @@ import dagster as dg
 # How Dagster reads a cron expression has no public name.
 from dagster._utils.schedules import cron_string_iterator
 
-from history_assets.dates import parse_date
+from history_assets.dates import Cutoff, parse_date
 from history_assets.errors import HistoryError, ScriptError
 from history_assets.failures import Problem, failure
 from history_assets.naming import history_key
@@ -164,8 +164,12 @@ def _freshness(script: Script, settings: Settings) -> dg.FreshnessPolicy | None:
         hours = LATEST + 1 + math.ceil(wishes.timeout / dt.timedelta(hours=1))
         return freshness(cutoffs, min(hours, _LATEST_HOUR))
     if wishes.schedule:
-        # A Friday's, so that a weekend is among them.
-        ticks = itertools.islice(cron_string_iterator(_FRIDAY.timestamp(), wishes.schedule, cutoffs.zone.key), _TICKS)
-        longest = max(after - before for before, after in itertools.pairwise(ticks))
-        return dg.FreshnessPolicy.time_window(longest + wishes.timeout)
+        return dg.FreshnessPolicy.time_window(longest_pause(wishes.schedule, cutoffs) + wishes.timeout)
     return None
+
+
+def longest_pause(cron: str, cutoffs: Cutoff) -> dt.timedelta:
+    """Return how long a schedule pauses at most."""
+    # From a Friday on, so that a weekend is among them.
+    ticks = itertools.islice(cron_string_iterator(_FRIDAY.timestamp(), cron, cutoffs.zone.key), _TICKS)
+    return max(after - before for before, after in itertools.pairwise(ticks))

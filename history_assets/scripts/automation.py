@@ -16,7 +16,7 @@ import dagster as dg
 from history_assets.automation import materializations
 from history_assets.dates import Cutoff, parse_date
 from history_assets.inventory import Inventory
-from history_assets.jobs import CLONES_JOB, SNAPSHOTS_JOB, AssetJob
+from history_assets.jobs import CLONES_JOB, SCRIPT_SCHEDULES, SCRIPTS_JOB, SNAPSHOTS_JOB, AssetJob
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import LATEST
 from history_assets.records import Records
@@ -25,7 +25,6 @@ from history_assets.scripts.folder import Broken
 from history_assets.scripts.links import Key, Linked
 from history_assets.settings import Settings
 
-SCRIPTS_JOB = "scripts"
 SENSOR = "refresh_scripts"
 
 _Ended = Literal[dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED]
@@ -70,11 +69,16 @@ def script_schedules(linked: Iterable[Linked], inventory: Inventory, settings: S
             yield _schedule(each, each.script.metadata.schedule, inventory, settings.cutoffs())
 
 
+def schedule_name(linked: Linked) -> str:
+    """Return the name of a script's schedule."""
+    return f"{SCRIPT_SCHEDULES}{linked.script.key[-1]}"
+
+
 def _schedule(linked: Linked, cron: str, inventory: Inventory, cutoffs: Cutoff) -> dg.ScheduleDefinition:
     key = dg.AssetKey(linked.script.key)
 
     @dg.schedule(
-        name=f"script_{key.path[-1]}",
+        name=schedule_name(linked),
         job_name=SCRIPTS_JOB,
         cron_schedule=cron,
         execution_timezone=cutoffs.zone.key,

@@ -4,8 +4,11 @@ import contextlib
 import datetime as dt
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -15,6 +18,8 @@ from typer.testing import CliRunner
 
 from history_assets.cli import app
 from history_assets.definitions import build_definitions
+from history_assets.errors import UsageError
+from history_assets.history import History
 from history_assets.refresh import refresh
 from history_assets.scripts import assets
 from history_assets.settings import Settings
@@ -193,6 +198,34 @@ def test_a_script_whose_time_is_over_is_ended_with_all_that_it_started(folder: F
     assert not alive(int(pids.read_text()))
 
 
+def test_a_run_that_is_terminated_ends_its_script(folder: Folder, tmp_path: Path) -> None:
+    """As by the button in the UI, which has Dagster interrupt the run's process."""
+    pids = tmp_path / "pids"
+    grandchild = f"import os, time; open({str(pids)!r}, 'a').write(str(os.getpid())); time.sleep(600)"
+    code = ["import subprocess, sys", f"subprocess.run([sys.executable, '-S', '-c', {grandchild!r}])"]
+    folder.write("long", script(code=code))
+    running = [
+        "import dagster as dg",
+        "from pathlib import Path",
+        "from history_assets.definitions import build_definitions",
+        "from history_assets.settings import Settings",
+        f"settings = Settings(home=Path({str(folder.settings.home)!r}), scripts=Path({str(folder.scripts)!r}))",
+        "with dg.DagsterInstance.ephemeral() as instance:",
+        "    build_definitions(settings).resolve_job_def('scripts').execute_in_process(instance=instance)",
+    ]
+    with subprocess.Popen([sys.executable, "-c", "\n".join(running)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
+        deadline = time.monotonic() + 60
+        while not (pids.exists() and pids.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        pid = int(pids.read_text())
+        assert alive(pid)
+        run.send_signal(signal.SIGTERM)
+        said, _ = run.communicate(timeout=60)
+
+    assert "DagsterExecutionInterruptedError" in said.decode()
+    assert not alive(pid)
+
+
 def alive(pid: int) -> bool:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -233,6 +266,19 @@ def test_an_owner_is_told_of_a_failure_once_and_so_are_the_channels(folder: Fold
     assert lines[2].endswith("ValueError: no rows on 17 days")
     assert lines[3].startswith("remedy: mend what the reason names; history-assets script check")
     assert lines[4] == f"link: run {failed[0][1].run_id} in the Dagster UI"
+
+
+def test_on_snowflake_a_script_takes_the_role_that_only_reads(make_settings: Callable[..., Settings], home: Path) -> None:
+    settings = make_settings(engine="snowflake", script_role="READER", scripts=home / "scripts")
+
+    assert assets.variables(settings, D21) == {
+        "HISTORY_HOME": str(home),
+        "HISTORY_ENGINE": "snowflake",
+        "HISTORY_SCRIPTS": str(home / "scripts"),
+        "HISTORY_DATE": D21,
+        "PYTHONUNBUFFERED": "1",
+        "SNOWFLAKE_ROLE": "READER",
+    }
 
 
 D21 = "2026-11-21"
@@ -317,6 +363,26 @@ def test_a_script_is_in_the_graph_behind_its_histories(night: Night) -> None:
     assert (both.group_name, both.kinds, both.description) == ("scripts", {"python"}, "A script.")
     assert both.freshness_policy == dg.FreshnessPolicy.cron("0 9 * * *", dt.timedelta(hours=10), "UTC")
     assert graph.get(dg.AssetKey(["scripts", "broken"])).kinds == {"python", "broken"}
+
+
+def test_without_any_date_a_history_says_so(night: Night) -> None:
+    with pytest.raises(UsageError) as raised:
+        History(DuckDBWarehouse(night.settings)).as_of("crm.account")
+
+    assert str(raised.value) == (
+        "found no date to read crm.account as of: give one, or set HISTORY_DATE, as a script's run does"
+    )
+
+
+def test_a_broken_script_is_told_of_as_it_is_found(night: Night, channel: Channel) -> None:
+    settings = night.settings.model_copy(update={"alert_urls": (channel.url,)})
+    definitions = build_definitions(settings, now=lambda: night.daemon.now)
+    sensor = definitions.get_repository_def().get_sensor_def("watch")
+    for _ in range(2):
+        with dg.build_sensor_context(night.daemon.instance) as context:
+            sensor(context)
+
+    assert channel.titles == ["history_assets: script fails: scripts/broken"]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Whatever lies in the folder of scripts, the others are read; and names in scripts stand for what is there."""
 
+import datetime as dt
 import os
 import platform
 from collections.abc import Callable
@@ -112,6 +113,28 @@ def test_definitions_load_whatever_lies_there(scripts: Path, settings: Settings)
     assert kinds["scripts/syntax"] == ["broken", "python"]
     for key in graph.get_all_asset_keys():  # text that any database keeps
         str(graph.get(key).description).encode()
+
+
+@pytest.mark.parametrize(
+    ("cron", "days", "hours"),
+    [
+        ("0 6 * * MON", 7, 0),
+        ("0 6 * * MON-FRI", 3, 0),
+        ("*/5 9-17 * * MON-FRI", 2, 15 + 5 / 60),
+        ("@daily", 1, 0),
+        ("0 0 1 * *", 31, 0),
+        ("0 0 29 2 *", 8 * 365 + 1, 0),
+        ("* * * * *", 0, 1 / 60),
+    ],
+)
+def test_a_script_on_a_clock_is_stale_after_the_longest_pause_of_its_schedule(
+    cron: str, days: int, hours: float, scripts: Path, settings: Settings
+) -> None:
+    (scripts / "clock.py").write_text(wishing(f'schedule = "{cron}"', 'timeout = "30m"'))
+    (spec,) = build_definitions(settings).resolve_all_asset_specs()
+
+    pause = dt.timedelta(days=days, hours=hours)
+    assert spec.freshness_policy == dg.FreshnessPolicy.time_window(pause + dt.timedelta(minutes=30))
 
 
 def test_where_there_is_no_folder_there_are_no_scripts(tmp_path: Path) -> None:
