@@ -5,6 +5,7 @@ Belongs here: what Dagster is told of a script, and of what came of it. Does not
 
 import dataclasses
 import datetime as dt
+import functools
 import itertools
 import json
 import math
@@ -168,6 +169,7 @@ def _freshness(script: Script, settings: Settings) -> dg.FreshnessPolicy | None:
     return None
 
 
+@functools.cache
 def longest_pause(cron: str, cutoffs: Cutoff) -> dt.timedelta:
     """Return how long a schedule pauses at most."""
     # From a Friday on, so that a weekend is among them.

@@ -198,6 +198,7 @@ def test_a_script_whose_time_is_over_is_ended_with_all_that_it_started(folder: F
     assert not alive(int(pids.read_text()))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_terminated_ends_its_script(folder: Folder, tmp_path: Path) -> None:
     """As by the button in the UI, which has Dagster interrupt the run's process."""
     pids = tmp_path / "pids"

@@ -86,6 +86,7 @@ def test_runs_that_want_the_same_at_the_same_time_make_it_once(home: Path, said:
     assert said == ["installing nothing"]
 
 
+@pytest.mark.slow
 def test_what_is_half_made_is_never_used(home: Path, index: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the machine goes down between any two of its steps."""
     steps = process.run
@@ -126,6 +127,7 @@ def test_what_cannot_be_installed_is_one_line_and_leaves_nothing(home: Path, ind
     assert [path.suffix for path in (home / "environments").iterdir()] == [".lock"]
 
 
+@pytest.mark.slow
 def test_no_credentials_of_an_index_are_shown(home: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://somebody:s3cret@127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")

@@ -142,7 +142,7 @@ def test_what_is_wrong_is_said_with_its_line(lines: list[str], line: int, said: 
         ),
         (script("") + script(""), 7, "found a second block of metadata, expected one: join them"),
         (script("") + "def f(:\n", 6, f"found what is no Python {platform.python_version()}: invalid syntax"),
-        (script("") + "-" * 100_000 + "1", 1, "found what Python cannot read: MemoryError"),
+        pytest.param(script("") + "-" * 100_000 + "1", 1, "found what Python cannot read: MemoryError", id="deep"),
     ],
 )
 def test_a_file_that_is_no_script_is_refused(text: str, line: int, said: str) -> None:
