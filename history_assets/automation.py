@@ -5,11 +5,11 @@ Belongs here: when runs are asked for, and for what. Does not belong here: what 
 
 import collections
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from history_assets.alerts import alert, events_of
+from history_assets.alerts import alert, channels_of, events_of
 from history_assets.inventory import Inventory
 from history_assets.jobs import CHECKS_JOB, CLONES_JOB, SNAPSHOTS_JOB, AssetJob, checks_of, range_tags
 from history_assets.naming import clone_key, history_key
@@ -104,9 +104,15 @@ def check_sensors(job: AssetJob, inventory: Inventory) -> list[dg.SensorDefiniti
     return [sensor(status) for status in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)]
 
 
-def alert_sensors(settings: Settings, now: Callable[[], dt.datetime]) -> list[dg.SensorDefinition]:
-    """Return the sensor that tells the channels of ``HISTORY_ALERT_URLS`` of every failed run; none where there are none."""
-    if not settings.alert_urls:
+def alert_sensors(
+    settings: Settings, now: Callable[[], dt.datetime], scripts: Mapping[str, str | None] | None = None
+) -> list[dg.SensorDefinition]:
+    """Return the sensor that tells the channels of every failed run; none where there are none.
+
+    ``scripts`` says whose each script is, by its asset.
+    """
+    channels = channels_of(settings)
+    if not channels:
         return []
 
     @dg.run_failure_sensor(
@@ -116,7 +122,7 @@ def alert_sensors(settings: Settings, now: Callable[[], dt.datetime]) -> list[dg
         description="Tell the channels of HISTORY_ALERT_URLS what failed, once for each cause.",
     )
     def alert_on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason:
-        events = events_of(context.dagster_run, context.get_step_failure_events())
+        events = events_of(context.dagster_run, context.get_step_failure_events(), scripts)
         return alert(context.instance, events, now(), settings, context.log.warning)
 
     return [alert_on_failure]
@@ -156,14 +162,18 @@ def fold_requests(
 
 def materialized(instance: dg.DagsterInstance, run_id: str) -> list[tuple[dg.AssetKey, str]]:
     """Return every asset partition that a run materialized, also where it failed afterwards."""
-    found: list[tuple[dg.AssetKey, str]] = []
+    return [(key, partition) for key, partition in materializations(instance, run_id) if partition]
+
+
+def materializations(instance: dg.DagsterInstance, run_id: str) -> Iterator[tuple[dg.AssetKey, str | None]]:
+    """Yield every asset that a run materialized, with the partition if it has one."""
     cursor = None
     while True:
         page = instance.get_records_for_run(run_id, cursor, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
         for record in page.records:
             event = record.event_log_entry.dagster_event
-            if event and event.asset_key and event.partition:
-                found.append((event.asset_key, event.partition))
+            if event and event.asset_key:
+                yield event.asset_key, event.partition
         if not page.has_more:
-            return found
+            return
         cursor = page.cursor

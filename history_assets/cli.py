@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from history_assets.cli_scripts import FAILED, err, out, script_app
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from history_assets.settings import Settings
     from history_assets.warehouse.base import Warehouse
 
-FAILED, WRONG_USE = 1, 2
+WRONG_USE = 2
 _WRONG_USE = (UsageError, SettingsError, HistoryMissingError, WarehouseError)
 
 app = typer.Typer(
@@ -32,8 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+app.add_typer(script_app, name="script")
 
 
 class Format(enum.StrEnum):

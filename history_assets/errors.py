@@ -71,3 +71,11 @@ class HistoryMissingError(HistoryError):
 
 class ReloadError(HistoryError):
     """The webserver did not load new definitions."""
+
+
+class ScriptError(HistoryError):
+    """A script's file is not what it must be, or its environment could not be made; ``line`` is the file's line at fault."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line

@@ -67,11 +67,11 @@ def cause_of(reason: str, asset: str = "") -> str:
     return _VARIES.sub("#", reason)
 
 
-def failure(summary: str, problems: Sequence[Problem]) -> dg.Failure:
-    """Return the failure of a run, which a retry would not mend: a summary, then every reason once."""
+def failure(summary: str, problems: Sequence[Problem], *, allow_retries: bool = False) -> dg.Failure:
+    """Return the failure of a run, which most often a retry would not mend: a summary, then every reason once."""
     reasons = "; ".join(dict.fromkeys(problem.reason for problem in problems))
     kept = [dataclasses.asdict(problem) for problem in problems]
-    return dg.Failure(f"{summary}: {reasons}", metadata={_PROBLEMS: dg.MetadataValue.json(kept)}, allow_retries=False)
+    return dg.Failure(f"{summary}: {reasons}", metadata={_PROBLEMS: dg.MetadataValue.json(kept)}, allow_retries=allow_retries)
 
 
 def problems_of(event: dg.DagsterEvent) -> list[Problem]:

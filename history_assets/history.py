@@ -27,15 +27,19 @@ When = str | dt.date | dt.datetime
 
 
 class History:
-    """The histories in a warehouse, for reading; tables are named ``schema.table``, results are ``pyarrow.Table``."""
+    """The histories in a warehouse, for reading; tables are named ``schema.table``, results are ``pyarrow.Table``.
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    ``date`` is the one that is read as of where none is said.
+    """
+
+    def __init__(self, warehouse: Warehouse, date: dt.date | None = None) -> None:
         self._warehouse = warehouse
+        self.date = date
 
     @classmethod
     def from_env(cls) -> Self:
-        """Return the history that the environment's settings name."""
-        return cls(open_warehouse(Settings.from_env()))
+        """Return the history that the environment's settings name, with the date of HISTORY_DATE, as a script's run sets it."""
+        return cls(open_warehouse(Settings.from_env()), Settings.date_from_env())
 
     def tables(self) -> list[str]:
         """Return the names of all tables that have a history, sorted."""
@@ -48,7 +52,7 @@ class History:
     def as_of(
         self,
         table: str,
-        when: When,
+        when: When | None = None,
         *,
         columns: Sequence[str] | None = None,
         where: Mapping[str, Any] | None = None,
@@ -62,6 +66,9 @@ class History:
 
         Raises HistoryMissingError for a table without history and a date that was never applied.
         """
+        when = self.date if when is None else when
+        if when is None:
+            raise UsageError(f"found no date to read {table} as of: give one, or set HISTORY_DATE, as a script's run does")
         moment = _moment(when)
         night = self._night(table, self._nights(table), moment)
         if not night.columns:

@@ -1,4 +1,4 @@
-"""The jobs of a night: clone every schema, fold every table, check the schemas.
+"""The jobs of a night: clone every schema, fold every table, check the schemas; and the names of those of scripts.
 
 Belongs here: their names, what they are of, and what marks a run of several dates. Does not belong here: when they run.
 """
@@ -21,6 +21,10 @@ AssetJob = UnresolvedAssetJobDefinition
 CLONES_JOB = "clones"
 SNAPSHOTS_JOB = "snapshots"
 CHECKS_JOB = "checks"
+SCRIPTS_JOB = "scripts"
+
+SCRIPT_SCHEDULES = "script_"
+"""How the names of scripts' schedules begin."""
 
 
 @dataclasses.dataclass(frozen=True)

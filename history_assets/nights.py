@@ -14,17 +14,22 @@ from typing import Any
 
 import dagster as dg
 
+from history_assets import dbt_files
 from history_assets.automation import fold_requests, materialized
 from history_assets.definitions import build_definitions
+from history_assets.errors import UsageError
 from history_assets.event_log import BATCH, BATCH_VARIABLE
 from history_assets.failures import NO_STEP, reason_of
 from history_assets.gates import Gate
-from history_assets.jobs import CLONES_JOB, SNAPSHOTS_JOB, range_tags
+from history_assets.inventory import Inventory
+from history_assets.jobs import CLONES_JOB, SCRIPTS_JOB, SNAPSHOTS_JOB, range_tags
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
 from history_assets.refresh import Refreshed, refresh
+from history_assets.scripts.folder import Script, read_folder
+from history_assets.scripts.links import link
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.base import Status, Warehouse
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -123,6 +128,37 @@ def run_nights(
             folded |= set(materialized(instance, done.run_id))
             failures += _failures(done)
     return [_report(date, histories, made, folded) for date in dates], failures
+
+
+def run_script(settings: Settings, warehouse: Warehouse, script: Script, date: dt.date | None) -> list[str]:
+    """Run a script of the folder, for a date where it has dates, by default the newest, and return a line for what failed.
+
+    Raises UsageError for a date on which nothing that it reads is in the histories.
+    """
+    project = dbt_files.current(settings.home)
+    linked, _ = link(read_folder(settings.scripts), project.inventory if project else Inventory(()))
+    tables = {table for each in linked if each.script.path == script.path for table in each.tables}
+    key = dg.AssetKey(script.key)
+    asked = dg.RunRequest()
+    with open_instance(settings) as instance:
+        if script.dated:
+            applied = {
+                row.date for row in warehouse.ledger() if (row.schema, row.table) in tables and row.status is Status.APPLIED
+            }
+            date = date or max(applied, default=None)
+            if date not in applied:
+                raise UsageError(
+                    f"found {'no date' if date is None else f'the date {date}'}, expected one on which a history that "
+                    f"{script.path.name} is after was folded: the newest is {max(applied, default='still to come')}"
+                )
+            # Retention may have dropped its clones, and its key with them.
+            instance.add_dynamic_partitions(PARTITIONS, [str(date)])
+            asked = dg.RunRequest(partition_key=str(date))
+        elif date:
+            raise UsageError(
+                f"found --date for {script.path.name}, which is after no history and so has no dates: leave it out"
+            )
+        return _failures(_run(build_definitions(settings, warehouse=warehouse), SCRIPTS_JOB, instance, asked, [key], {}))
 
 
 def _report(

@@ -5,6 +5,7 @@ dates there should be.
 """
 
 import datetime as dt
+import functools
 from collections.abc import Sequence
 
 import dagster as dg
@@ -21,10 +22,11 @@ LATEST = 6
 """Hours after the cutoff within which a date is cloned and folded on a usual night."""
 
 
-def freshness(cutoffs: Cutoff) -> dg.FreshnessPolicy:
+@functools.cache  # Dagster goes through a thousand ticks of each
+def freshness(cutoffs: Cutoff, hours: int = LATEST) -> dg.FreshnessPolicy:
     """Return the policy by which an asset is stale that got no partition since the last cutoff, some hours after it."""
     # An hour before counts as well: there is a day a year on which the clocks make it one more from the cutoff to the deadline.
-    return dg.FreshnessPolicy.cron(cutoffs.cron(LATEST), dt.timedelta(hours=LATEST + 1), cutoffs.zone.key)
+    return dg.FreshnessPolicy.cron(cutoffs.cron(hours), dt.timedelta(hours=hours + 1), cutoffs.zone.key)
 
 
 def dates_of(context: dg.AssetExecutionContext, cutoffs: Cutoff, now: dt.datetime) -> list[dt.date]:

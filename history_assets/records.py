@@ -101,8 +101,16 @@ class Records:
     @functools.cached_property
     def under_way(self) -> set[Work]:
         """What the runs that are queued or running are for."""
-        runs = self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
-        return {(key, date) for run in runs for key in self._keys(run) for date in dates_of_run(run, self.stored)}
+        return {(key, date) for run in self._unfinished for key in self._keys(run) for date in dates_of_run(run, self.stored)}
+
+    @functools.cached_property
+    def running(self) -> set[dg.AssetKey]:
+        """The assets that the runs which are queued or running are for, whatever their dates."""
+        return {key for run in self._unfinished for key in self._keys(run)}
+
+    @functools.cached_property
+    def _unfinished(self) -> Sequence[dg.DagsterRun]:
+        return self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
 
     def failures(self, date: str) -> dict[dg.AssetKey, list[Failed]]:
         """Return how runs of one date failed at each asset since it last succeeded, newest first."""

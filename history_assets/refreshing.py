@@ -15,6 +15,7 @@ from history_assets.drift import markdown
 from history_assets.errors import HistoryError, ReloadError
 from history_assets.refresh import refresh
 from history_assets.reloading import reload_code_locations
+from history_assets.scripts.folder import mark
 from history_assets.settings import Settings
 from history_assets.sighting import digest, look
 from history_assets.warehouse.base import Warehouse
@@ -23,6 +24,8 @@ REFRESH_JOB = "refresh"
 
 _DRIFT = "history_assets/drift"
 """Tag of a refresh that the sensor asked for: what raw held."""
+_SCRIPTS = "history_assets/scripts"
+"""Tag of a refresh that the sensor asked for: what the folder of scripts held."""
 _ATTEMPTS, _PAUSE = 3, dt.timedelta(days=1)
 """Refreshes of the same drift that may fail, and for how long there is then no other."""
 _FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
@@ -50,7 +53,7 @@ def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
             }
         )
         # Also where another refresh put the project in force, and told nobody.
-        if settings.webserver and (result.changed or result.drift):
+        if settings.webserver and (result.changed or result.drift or _SCRIPTS in context.run.tags):
             try:
                 reload_code_locations(settings.webserver)
             except ReloadError as error:
@@ -64,14 +67,18 @@ def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
 
 
 def drift_sensor(settings: Settings, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.SensorDefinition:
-    """Return the sensor that has the generated project refreshed when raw has other tables, columns or keys than it had."""
+    """Return the sensor that has the generated project refreshed when raw has other tables, columns or keys than it had.
+
+    Where there is a webserver to load them, other files of scripts than these definitions were made of lead to a refresh, too.
+    """
+    loaded, loaded_at = mark(settings.scripts), now()
 
     @dg.sensor(
         name="drift",
         job_name=REFRESH_JOB,
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=300,
-        description="Notice new, changed and vanished schemas, tables, columns and keys.",
+        description="Notice new, changed and vanished schemas, tables, columns, keys and scripts.",
     )
     def drift(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         known = dbt_files.raw_then(settings.home)
@@ -81,6 +88,9 @@ def drift_sensor(settings: Settings, warehouse: Warehouse, now: Callable[[], dt.
             raise HistoryError(str(error)) from None  # Dagster would show each error on the way to it
         context.update_cursor(sight.cursor)
         busy = f"; {', '.join(sight.busy)} in use, looked at next time" if sight.busy else ""
+        scripts = mark(settings.scripts)
+        if sight.raw == known and settings.webserver and scripts != loaded:
+            return reload_request(context.instance, scripts, loaded_at)
         if sight.raw == known:
             return dg.SkipReason(f"nothing has changed{busy}")
         asked = refresh_request(context.instance, digest(sight.raw), now())
@@ -89,6 +99,14 @@ def drift_sensor(settings: Settings, warehouse: Warehouse, now: Callable[[], dt.
         return asked
 
     return drift
+
+
+def reload_request(instance: dg.DagsterInstance, scripts: str, loaded_at: dt.datetime) -> dg.RunRequest | dg.SkipReason:
+    """Return the run that has the webserver load the scripts, named by what the folder holds; once since they were loaded."""
+    before = instance.get_run_records(dg.RunsFilter(job_name=REFRESH_JOB, tags={_SCRIPTS: scripts}), limit=1)
+    if before and before[0].create_timestamp >= loaded_at:
+        return dg.SkipReason(f"run {before[0].dagster_run.run_id} was to have the scripts loaded, which have changed")
+    return dg.RunRequest(run_key=f"{scripts}:{loaded_at.isoformat()}", tags={_SCRIPTS: scripts})
 
 
 def refresh_request(instance: dg.DagsterInstance, drift: str, now: dt.datetime) -> dg.RunRequest | dg.SkipReason:

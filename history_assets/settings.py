@@ -18,18 +18,24 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from history_assets.credentials import FivetranCredentials, SnowflakeCredentials
-from history_assets.dates import Cutoff
-from history_assets.errors import SettingsError
+from history_assets.dates import Cutoff, parse_date
+from history_assets.errors import SettingsError, UsageError
 from history_assets.gates import Gate
 
 PREFIX = "HISTORY_"
 RUN_VARIABLE = "HISTORY_RUN"
 """Carries a run's clones to the macros of a dbt process; set by this project, never by a person."""
 
+DATE_VARIABLE = "HISTORY_DATE"
+"""The date that ``History.from_env()`` reads as of where none is said; set for scripts, or by a person."""
+
+OF_A_PROCESS = (RUN_VARIABLE, DATE_VARIABLE)
+"""Variables that are no settings."""
+
 CREDENTIALS = ("snowflake", "fivetran")
 """Fields that are filled from variables of their own prefix."""
 
-SECRET = ("alert_urls",)
+SECRET = ("alert_urls", "owner_alert_url")
 """Fields whose values no error repeats."""
 
 OF_ONE_ENGINE = {
@@ -38,6 +44,7 @@ OF_ONE_ENGINE = {
     "clone_database": "snowflake",
     "database": "snowflake",
     "clone_readers": "snowflake",
+    "script_role": "snowflake",
     "transient_clones": "snowflake",
     "unchanged_hours": "snowflake",
 }
@@ -104,6 +111,14 @@ class Settings(BaseSettings):
         (), description="Channels that are told of failures, as addresses of the apprise library, comma-separated."
     )
 
+    owner_alert_url: SecretStr | None = Field(
+        None, description="Channel that tells a script's owner, such as mailto://…?to={owner}; {owner} is the e-mail address."
+    )
+    scripts: Path = Field(Path("scripts"), description="Folder of scripts; where there is none, there are no scripts.")
+    script_role: str | None = Field(
+        None, min_length=1, description="Snowflake role that scripts take, which may only read; by default SNOWFLAKE_ROLE."
+    )
+
     snowflake: SnowflakeCredentials | None = Field(None, description="How to log in to Snowflake, from SNOWFLAKE_*.")
     fivetran: FivetranCredentials | None = Field(None, description="How to ask Fivetran's API, from FIVETRAN_*.")
 
@@ -141,7 +156,14 @@ class Settings(BaseSettings):
                 raise ValueError("expected addresses such as slack://… or mailto://…, comma-separated")
         return value
 
-    @field_validator("home")
+    @field_validator("owner_alert_url")
+    @classmethod
+    def _template(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.fullmatch(r"[A-Za-z][\w.+-]*://\S*\{owner\}\S*", value.get_secret_value()):
+            raise ValueError("expected an address with {owner} in it, such as mailto://…?to={owner}")
+        return value
+
+    @field_validator("home", "scripts")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         # Child processes run in other folders.
@@ -158,7 +180,7 @@ class Settings(BaseSettings):
     def without_credentials(cls) -> Self:
         """Return the settings of the environment, with no credentials, whatever the engine; otherwise as ``from_env``."""
         known = {PREFIX + name.upper() for name in cls.model_fields if name not in CREDENTIALS}
-        given = {name for name in os.environ if name.startswith(PREFIX) and name != RUN_VARIABLE}
+        given = {name for name in os.environ if name.startswith(PREFIX) and name not in OF_A_PROCESS}
         if unknown := sorted(given - known):
             raise SettingsError("; ".join(_unknown(name, sorted(known)) for name in unknown))
         try:
@@ -182,6 +204,14 @@ class Settings(BaseSettings):
                 "anyway: set both, or neither"
             )
         return settings
+
+    @staticmethod
+    def date_from_env() -> dt.date | None:
+        """Return the date of HISTORY_DATE; raises SettingsError for what is none."""
+        try:
+            return parse_date(text) if (text := os.environ.get(DATE_VARIABLE)) else None
+        except UsageError as error:
+            raise SettingsError(f"found a wrong {DATE_VARIABLE}: {error}") from None
 
     def cutoffs(self) -> Cutoff:
         """Return the rule that turns a clone date into its instant."""

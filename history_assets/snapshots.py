@@ -20,7 +20,7 @@ from history_assets.failures import WHOLE_RUN, Problem, failure, kind_of
 from history_assets.folding import Plan, TableRef, fold, plan, problems_with
 from history_assets.gates import Gate
 from history_assets.inventory import Schema
-from history_assets.naming import encode, history_key, snapshot_name
+from history_assets.naming import clone_key, encode, history_key, snapshot_name
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
 from history_assets.records import Folded, folded_event, tables_mark
 from history_assets.settings import Settings
@@ -51,6 +51,9 @@ class HistoryTranslator(DagsterDbtTranslator):
         schema, table = self.tables[node["name"]]
         return spec.replace_attributes(
             key=dg.AssetKey(history_key(schema, table)),
+            # Not as dagster-dbt says it: with the name of a table by which Dagster takes the asset for its own parent, in a job
+            # of what is downstream of it alone.
+            deps=[dg.AssetDep(clone_key(schema))],
             group_name=encode(schema),
             kinds={"dbt", self.engine},
             description=node["description"],

@@ -8,18 +8,18 @@ import dataclasses
 import datetime as dt
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
 # Where Dagster keeps how the ticks of sensors and schedules went; there is no public name.
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, InstigatorType, TickStatus
 
-from history_assets.alerts import Event, Sort, alert
+from history_assets.alerts import Event, Sort, alert, channels_of
 from history_assets.checks import WRONG
 from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory
-from history_assets.jobs import checks_of
+from history_assets.jobs import SCRIPT_SCHEDULES, checks_of
 from history_assets.naming import clone_key
 from history_assets.syncing import open_teller
 from history_assets.warehouse.base import Warehouse
@@ -28,6 +28,9 @@ WATCH = "watch"
 
 _UNTICKED = {InstigatorType.SENSOR: dt.timedelta(minutes=30), InstigatorType.SCHEDULE: dt.timedelta(hours=26)}
 """How long after its last tick a sensor, and a daily schedule, is late."""
+
+_LATE = dt.timedelta(hours=2)
+"""How long after its tick was due a schedule is late."""
 
 _OURS = re.compile(r"^history_assets\.[\w.]+: ")
 """How Dagster begins what an error of this project says, which needs no class to be understood."""
@@ -65,21 +68,32 @@ class Watch:
         return json.dumps([self.looked.isoformat(), self.up.isoformat()])
 
 
-def stalled(instance: dg.DagsterInstance, now: dt.datetime, up: dt.datetime) -> Iterator[Event]:
-    """Yield the sensors and schedules that are on and fail, or that have not ticked for long; the daemon runs since ``up``."""
+def stalled(
+    instance: dg.DagsterInstance, now: dt.datetime, up: dt.datetime, pauses: Mapping[str, dt.timedelta] | None = None
+) -> Iterator[Event]:
+    """Yield the sensors and schedules that are on and fail, or that have not ticked for long; the daemon runs since ``up``.
+
+    ``pauses`` says, by its name, how long the schedule of each script pauses: those are not daily, and may be gone.
+    """
     for state in instance.all_instigator_state():
         if state.status is InstigatorStatus.STOPPED or state.instigator_type not in _UNTICKED or state.name == WATCH:
             continue
         ticks = list(instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=_FAILING))
-        if event := _stalled(state, ticks, now, up):
+        pause = (pauses or {}).get(state.name)
+        if state.name.startswith(SCRIPT_SCHEDULES) and pause is None:
+            continue
+        late = pause + _LATE if pause else _UNTICKED[state.instigator_type]
+        if event := _stalled(state, ticks, now, up, late):
             yield event
 
 
-def _stalled(state: InstigatorState, ticks: Sequence[InstigatorTick], now: dt.datetime, up: dt.datetime) -> Event | None:
+def _stalled(
+    state: InstigatorState, ticks: Sequence[InstigatorTick], now: dt.datetime, up: dt.datetime, late: dt.timedelta
+) -> Event | None:
     if not ticks:
         return None  # it has just been turned on
     last = dt.datetime.fromtimestamp(ticks[0].timestamp, dt.UTC)
-    if now - max(last, up) > _UNTICKED[state.instigator_type]:
+    if now - max(last, up) > late:
         return Event(Sort.SENSOR, state.name, f"it has not ticked since {last:%Y-%m-%d %H:%M} UTC")
     needed = _FAILING if state.instigator_type is InstigatorType.SENSOR else 1
     if len(ticks) >= needed and all(tick.status is TickStatus.FAILURE for tick in ticks[:needed]):
@@ -101,10 +115,20 @@ def failing(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) ->
             yield Event(Sort.CHECK, "/".join(key.asset_key.path), reason, run_id=record.run_id)
 
 
-def watch_sensor(inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> list[dg.SensorDefinition]:
-    """Return the sensor that tells the channels of what should happen and does not; none without channels."""
+def watch_sensor(
+    inventory: Inventory,
+    warehouse: Warehouse,
+    now: Callable[[], dt.datetime],
+    known: Sequence[Event] = (),
+    pauses: Mapping[str, dt.timedelta] | None = None,
+) -> list[dg.SensorDefinition]:
+    """Return the sensor that tells the channels of what should happen and does not; none without channels.
+
+    ``known`` is what is known to be wrong as the definitions load: it is told as well. ``pauses`` as ``stalled`` has it.
+    """
     settings, teller = warehouse.settings, open_teller(warehouse)
-    if not settings.alert_urls:
+    channels = channels_of(settings)
+    if not channels:
         return []
     schemas = [schema.name for schema in inventory.schemas]
     checks = checks_of([dg.AssetKey(clone_key(schema)) for schema in schemas])
@@ -118,9 +142,9 @@ def watch_sensor(inventory: Inventory, warehouse: Warehouse, now: Callable[[], d
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         at = now()
         watched, interrupted = Watch.begin(context.cursor, at)
-        events = [*stalled(context.instance, at, watched.up), *failing(context.instance, checks)]
+        events = [*known, *stalled(context.instance, at, watched.up, pauses), *failing(context.instance, checks)]
         events += [interrupted] if interrupted else []
-        states = {Sort.SENSOR, Sort.CHECK}
+        states = {Sort.SENSOR, Sort.CHECK, Sort.BROKEN}
         try:
             silent = list(teller.silent(schemas, at)) if teller else []
             states.add(Sort.SILENT)

@@ -32,9 +32,12 @@ ORDER = [
     "fivetran.completions", "fivetran.silence", "unchanged", "dbt_files", "dbt_run", "drift", "sighting", "refresh",
     "reloading", "partitions", "failures", "folding", "event_log", "records", "missing", "clones", "snapshots",
     "verification", "retention",
-    "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "alerts", "watching", "refreshing", "retaining",
-    "automation", "spines", "history", "status", "doctor",
-    "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli",
+    "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "alerts", "watching", "scripts", "scripts.metadata",
+    "scripts.folder", "refreshing", "retaining",
+    "automation", "scripts.links", "scripts.process",
+    "scripts.environments", "scripts.assets", "scripts.automation", "scripts.checking", "spines", "history", "status",
+    "doctor",
+    "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli_scripts", "cli",
 ]
 # fmt: on
 

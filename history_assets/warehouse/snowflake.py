@@ -182,6 +182,20 @@ class SnowflakeWarehouse(Warehouse):
             yield snowflake_setup.check_time_travel(self.settings, schema.name, tables)
         future = snowflake_setup.privileges(self.sessions.rows(snowflake_sql.show_future_grants(role), tag("doctor")))
         yield from snowflake_setup.check_future(self.settings, [schema.name for schema in schemas], future, role)
+        if self.settings.script_role:
+            yield from self._script_role_checks(exact_name(self.settings.script_role), who.user, warehouse)
+
+    def _script_role_checks(self, role: str, user: str, warehouse: str) -> Iterator[Check]:
+        query_tag = tag("doctor")
+        try:
+            future = snowflake_setup.privileges(self.sessions.rows(snowflake_sql.show_future_grants(role), query_tag))
+        except SnowflakeError as error:
+            remedy = f"CREATE ROLE IF NOT EXISTS {quote(role)}; GRANT ROLE {quote(role)} TO USER {quote(user)}"
+            yield Check(f"the role {role} of scripts, which says {error.said}", False, remedy)
+            return
+        granted, _ = self._granted(role)
+        yield from snowflake_setup.check_privileges(snowflake_setup.needed_by_scripts(self.settings, warehouse), granted, role)
+        yield from snowflake_setup.check_future_histories(self.settings, future, role)
 
     def _granted(self, role: str) -> tuple[set[Privilege], bool]:
         """Return what is granted to a role, to those whose privileges it has as well, and to everyone; and if that is all."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from history_assets.credentials import exact_name
 from history_assets.naming import quote
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Check
@@ -64,6 +65,21 @@ def check_privileges(wanted: Iterable[Privilege], granted: Collection[Privilege]
     for each in wanted:
         yield Check(
             f"{each.name} on {each.object}", _has(granted, each), f"GRANT {each.name} ON {each.object} TO ROLE {quote(role)}"
+        )
+
+
+def needed_by_scripts(settings: Settings, warehouse: str) -> list[Privilege]:
+    """Return what the role of scripts needs, but for the histories that are there already."""
+    return [Privilege("USAGE", "WAREHOUSE", (warehouse,)), Privilege("USAGE", "DATABASE", (settings.database,))]
+
+
+def check_future_histories(settings: Settings, future: Collection[Privilege], role: str) -> Iterator[Check]:
+    """Return the checks that the role of scripts may read every history that there will be."""
+    for name, kind in (("USAGE", "SCHEMA"), ("SELECT", "TABLE")):
+        yield Check(
+            f"{name} on future {kind}S in DATABASE {quote(settings.database)} for ROLE {quote(role)}",
+            _has(future, Privilege(name, kind, (settings.database,))),
+            f"GRANT {name} ON FUTURE {kind}S IN DATABASE {quote(settings.database)} TO ROLE {quote(role)}",
         )
 
 
@@ -139,6 +155,24 @@ GRANT USAGE, CREATE SCHEMA ON DATABASE {history} {to};
 CREATE USER IF NOT EXISTS {quote(user)}
   TYPE = SERVICE DEFAULT_ROLE = {quote(role)} RSA_PUBLIC_KEY = '<public key>';
 GRANT ROLE {quote(role)} TO USER {quote(user)};
+{_script_role(settings, user, warehouse) if settings.script_role else ""}"""
+
+
+def _script_role(settings: Settings, user: str, warehouse: str) -> str:
+    history, role = quote(settings.database), quote(exact_name(settings.script_role or ""))
+    granted = "\n".join(
+        f"GRANT {name} ON {which} {kind}S IN DATABASE {history} TO ROLE {role};"
+        for name, kind in (("USAGE", "SCHEMA"), ("SELECT", "TABLE"), ("SELECT", "VIEW"), ("USAGE", "FUNCTION"))
+        for which in ("ALL", "FUTURE")
+    )
+    return f"""
+-- What scripts log in as, by the same key: it reads histories and nothing else, and the user's other roles add nothing to it.
+CREATE ROLE IF NOT EXISTS {role};
+GRANT USAGE ON WAREHOUSE {quote(warehouse)} TO ROLE {role};
+GRANT USAGE ON DATABASE {history} TO ROLE {role};
+{granted}
+GRANT ROLE {role} TO USER {quote(user)};
+ALTER USER {quote(user)} SET DEFAULT_SECONDARY_ROLES = ();
 """
 
 

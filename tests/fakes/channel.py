@@ -9,15 +9,17 @@ from pydantic import SecretStr
 
 
 class Channel:
-    """A channel: an HTTP server on loopback that keeps what it is sent, and answers with ``status``."""
+    """A channel: an HTTP server on loopback that keeps what it is sent, and where, and answers with ``status``."""
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         self.status = 200
         channel = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                channel.paths.append(self.path)
                 channel.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.send_response(channel.status)
                 self.end_headers()

@@ -278,6 +278,40 @@ def test_a_webserver_that_does_not_answer_is_a_warning(
     assert "\n" not in warning
 
 
+def test_other_scripts_are_loaded_once_where_there_is_a_webserver_to_load_them(
+    installation: Installation, make_settings: Callable[..., Settings], home: Path
+) -> None:
+    scripts = home / "scripts"
+    scripts.mkdir()
+
+    def loaded(**overrides: str) -> Callable[[], Asked]:
+        installation.settings = make_settings(scripts=scripts, **overrides)
+        sensor = drift_sensor(installation.settings, open_warehouse(installation.settings), lambda: installation.now)
+
+        def tick() -> Asked:
+            with dg.build_sensor_context(installation.instance, cursor=installation.cursor) as context:
+                asked = sensor(context)
+            assert isinstance(asked, Asked)
+            return asked
+
+        return tick
+
+    without, tick = loaded(), loaded(webserver="127.0.0.1:9")
+    assert tick() == NOTHING
+    (scripts / "new.py").write_text("1")
+
+    assert without() == NOTHING
+    asked = tick()
+    assert isinstance(asked, dg.RunRequest)
+    assert tick() == asked
+    result = installation.run(asked)
+    assert [warning[:57] for warning in warnings(installation.instance, result.run_id)] == [
+        "found no webserver that reloads at 127.0.0.1:9 (HTTPConne"
+    ]
+    assert tick() == dg.SkipReason(f"run {result.run_id} was to have the scripts loaded, which have changed")
+    assert loaded(webserver="127.0.0.1:9")() == NOTHING
+
+
 def warnings(instance: dg.DagsterInstance, run: str) -> list[str]:
     return [entry.user_message for entry in instance.all_logs(run) if entry.level == 30 and not entry.dagster_event]
 

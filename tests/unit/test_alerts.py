@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from history_assets.alerts import Event, Message, Sort, Told, alert, events_of, messages, send
+from history_assets.alerts import Channels, Event, Message, Sort, Told, alert, events_of, messages, send
 from history_assets.automation import alert_sensors
 from history_assets.failures import Kind, Problem, failure
 from history_assets.settings import Settings
@@ -172,7 +172,9 @@ def test_a_channel_that_is_out_of_reach_keeps_no_other_from_being_told(receiver:
     gone.close()
     warnings: list[str] = []
 
-    assert send(Message("title", "body", frozenset()), [gone.url, SecretStr("nope://word"), receiver.url], warnings.append)
+    assert send(
+        Message("title", "body", frozenset()), Channels([gone.url, SecretStr("nope://word"), receiver.url]), warnings.append
+    )
 
     assert [(message["title"], message["message"]) for message in receiver.received] == [("title", "body")]
     assert warnings == [

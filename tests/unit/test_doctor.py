@@ -202,6 +202,45 @@ def test_the_script_gives_all_that_is_checked_and_no_more(make_settings: Callabl
     assert "ALL PRIVILEGES" not in script
 
 
+def test_the_script_gives_scripts_a_role_that_only_reads_histories(make_settings: Callable[..., Settings]) -> None:
+    plain = setup_script(make_settings(engine="snowflake"), "LOADER", "WRITER", "NIGHTLY")
+    script = setup_script(make_settings(engine="snowflake", script_role="reader"), "LOADER", "WRITER", "NIGHTLY")
+
+    assert script.startswith(plain)
+    assert [line for line in script.removeprefix(plain).splitlines() if line and not line.startswith("--")] == [
+        'CREATE ROLE IF NOT EXISTS "READER";',
+        'GRANT USAGE ON WAREHOUSE "NIGHTLY" TO ROLE "READER";',
+        'GRANT USAGE ON DATABASE "HISTORY" TO ROLE "READER";',
+        'GRANT USAGE ON ALL SCHEMAS IN DATABASE "HISTORY" TO ROLE "READER";',
+        'GRANT USAGE ON FUTURE SCHEMAS IN DATABASE "HISTORY" TO ROLE "READER";',
+        'GRANT SELECT ON ALL TABLES IN DATABASE "HISTORY" TO ROLE "READER";',
+        'GRANT SELECT ON FUTURE TABLES IN DATABASE "HISTORY" TO ROLE "READER";',
+        'GRANT SELECT ON ALL VIEWS IN DATABASE "HISTORY" TO ROLE "READER";',
+        'GRANT SELECT ON FUTURE VIEWS IN DATABASE "HISTORY" TO ROLE "READER";',
+        'GRANT USAGE ON ALL FUNCTIONS IN DATABASE "HISTORY" TO ROLE "READER";',
+        'GRANT USAGE ON FUTURE FUNCTIONS IN DATABASE "HISTORY" TO ROLE "READER";',
+        'GRANT ROLE "READER" TO USER "LOADER";',
+        'ALTER USER "LOADER" SET DEFAULT_SECONDARY_ROLES = ();',
+    ]
+
+
+def test_what_the_role_of_scripts_lacks_is_said(warehouse: SnowflakeWarehouse, sessions: RecordingSessions) -> None:
+    settings = warehouse.settings.model_copy(update={"script_role": "reader"})
+    reading = SnowflakeWarehouse(settings, sessions)  # type: ignore[arg-type]
+    sessions.grants |= {
+        "READER": [grant("USAGE", "WAREHOUSE", "NIGHTLY")],
+        "future READER": [{"privilege": "USAGE", "grant_on": "SCHEMA", "name": "HISTORY.<SCHEMA>"}],
+    }
+
+    assert missing(warehouse) == []
+    assert missing(reading) == [
+        'GRANT USAGE ON DATABASE "HISTORY" TO ROLE "READER"',
+        'GRANT SELECT ON FUTURE TABLES IN DATABASE "HISTORY" TO ROLE "READER"',
+    ]
+    sessions.fail('SHOW FUTURE GRANTS TO ROLE "READER"', refused(2003, "Role 'READER' does not exist"))
+    assert missing(reading) == ['CREATE ROLE IF NOT EXISTS "READER"; GRANT ROLE "READER" TO USER "LOADER"']
+
+
 def test_the_script_needs_no_credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("HISTORY_ENGINE", "snowflake")
     monkeypatch.setenv("SNOWFLAKE_ROLE", "historian")

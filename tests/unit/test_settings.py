@@ -200,3 +200,28 @@ def test_fivetran_is_asked_whatever_the_engine(monkeypatch: pytest.MonkeyPatch) 
     assert settings.fivetran is not None
     assert settings.fivetran.group_id == ("projected_sickle",)
     assert "secret=SecretStr('***" in repr(settings)
+
+
+def test_the_date_of_a_process_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.date_from_env() is None
+    monkeypatch.setenv("HISTORY_DATE", "2026-11-22")
+
+    assert Settings.from_env().home
+    assert Settings.date_from_env() == dt.date(2026, 11, 22)
+    monkeypatch.setenv("HISTORY_DATE", "today")
+    with pytest.raises(SettingsError, match="found a wrong HISTORY_DATE: found 'today' where a clone date was expected"):
+        Settings.date_from_env()
+
+
+def test_the_channel_of_owners_names_where_the_owner_goes_and_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HISTORY_OWNER_ALERT_URL", "mailto://me:s3cret@example.com?to={owner}")
+    owner_url = Settings.from_env().owner_alert_url
+    assert owner_url
+    assert owner_url.get_secret_value() == "mailto://me:s3cret@example.com?to={owner}"
+
+    monkeypatch.setenv("HISTORY_OWNER_ALERT_URL", "mailto://me:s3cret@example.com")
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_env()
+    assert str(raised.value) == (
+        "found a wrong HISTORY_OWNER_ALERT_URL: expected an address with {owner} in it, such as mailto://…?to={owner}"
+    )

@@ -83,6 +83,19 @@ def test_a_schedule_that_fails_once_is_told(instance: dg.DagsterInstance) -> Non
     assert list(stalled(instance, NOW, UP)) == [Event(Sort.SENSOR, "nightly", said)]
 
 
+def test_a_schedule_of_a_script_is_late_after_its_own_pause_and_none_when_its_script_is_gone(
+    instance: dg.DagsterInstance,
+) -> None:
+    ticked(instance, [(3 * 1440, GOOD)], InstigatorType.SCHEDULE, name="script_weekly")
+    up = NOW - dt.timedelta(days=9)
+    two, three = ({"script_weekly": dt.timedelta(days=days)} for days in (2, 3))
+
+    said = "it has not ticked since 2026-11-19 12:00 UTC"
+    assert list(stalled(instance, NOW, up, two)) == [Event(Sort.SENSOR, "script_weekly", said)]
+    assert list(stalled(instance, NOW, up, three)) == []
+    assert list(stalled(instance, NOW, up, {})) == []
+
+
 @pytest.mark.parametrize("ticks", [[], [(1, GOOD)], [(3, BAD), (2, BAD), (1, GOOD)], [(3, GOOD), (2, BAD), (1, BAD)]])
 def test_one_that_ticks_well_or_has_just_begun_is_not(
     ticks: list[tuple[float, TickStatus]], instance: dg.DagsterInstance
