@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Told on either engine; on the emulated account, which takes longer, make test tells the first alone.
 TIMELINES := tests/stories/test_timelines.py
-STORIES := $(addprefix tests/stories/test_,gates.py columns.py verify.py)
+STORIES := $(addprefix tests/stories/test_,gates.py columns.py verify.py unchanged.py timelines_unchanged.py)
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 

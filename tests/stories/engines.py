@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from history_assets.naming import quote
+from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.duckdb import DuckDBWarehouse
@@ -82,6 +82,13 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def land(self, schema: str, at: str, tables: Night, synced: str) -> None:
         """Make a schema hold these tables and no others, as if at an instant; every row bears a stamp of Fivetran's."""
+
+    @abc.abstractmethod
+    def rewrite(self, schema: str, at: str, tables: Night, gone: Sequence[str], synced: str, *, well: bool = True) -> None:
+        """Make tables of a schema anew and drop those that are gone, as a connector that leaves all others as they are.
+
+        Where the engine has a log of syncs, it tells of this one, which ended ``well`` or failed.
+        """
 
     @abc.abstractmethod
     def histories(self, schema: str) -> dict[str, Stored]:
@@ -160,6 +167,33 @@ class DuckDB(Engine):
     def land(self, schema: str, at: str, tables: Night, synced: str) -> None:
         self.landing.file(schema).unlink(missing_ok=True)
         self.landing.execute(schema, at, *definitions(tables, synced))
+
+    def rewrite(self, schema: str, at: str, tables: Night, gone: Sequence[str], synced: str, *, well: bool = True) -> None:
+        dropped = [f"drop table if exists {quote(name)}" for name in (*gone, *tables)]
+        self.landing.execute(schema, at, *dropped, *definitions(tables, synced))
+        self.log(schema, at, list(tables), well=well)
+
+    def log(self, schema: str, at: str, names: Sequence[str], *, well: bool = True) -> None:
+        """Have the Platform Connector log a sync of a connection that wrote tables, and then its own sync."""
+        start = dt.datetime.fromisoformat(at).replace(tzinfo=dt.UTC)
+        events: list[tuple[str, str, Any]] = [(schema, "sync_start", None)]
+        events += [(schema, "records_modified", {"schema": schema, "table": name, "count": 1}) for name in names]
+        events += [(schema, "sync_end", {"status": "SUCCESSFUL" if well else "FAILURE"}), ("fivetran_log", "sync_start", None)]
+        rows = [
+            f"({quote_literal(who)}, timestamptz '{start + dt.timedelta(seconds=second)}', {quote_literal(event)}, "
+            f"{'null' if data is None else quote_literal(json.dumps(data))})"
+            for second, (who, event, data) in enumerate(events)
+        ]
+        self.landing.execute(
+            "fivetran_log",
+            at,
+            "create table if not exists connection (connection_id varchar primary key, connection_name varchar)",
+            "insert or ignore into connection values ('fivetran_log', 'fivetran_log')",
+            f"insert or ignore into connection values ({quote_literal(schema)}, {quote_literal(schema)})",
+            "create table if not exists log (connection_id varchar, time_stamp timestamptz, message_event varchar, "
+            "message_data varchar)",
+            f"insert into log values {', '.join(rows)}",
+        )
 
     def histories(self, schema: str) -> dict[str, Stored]:
         with self._open() as connection:
@@ -264,6 +298,13 @@ class Snowflake(Engine):
             self.emulator.run(f"create schema RAW.{quote(schema)} data_retention_time_in_days = 90", at="2026-09-01")
         gone = [f"drop table {quote(name)}" for name in known[schema].tables]
         self.emulator.land(f"RAW.{quote(schema)}", at, *gone, *snowflake_definitions(tables, synced))
+
+    def rewrite(self, schema: str, at: str, tables: Night, gone: Sequence[str], synced: str, *, well: bool = True) -> None:
+        known = self.emulator.catalog.databases["RAW"].schemas
+        if schema not in known:
+            self.emulator.run(f"create schema RAW.{quote(schema)} data_retention_time_in_days = 90", at="2026-09-01")
+        dropped = [f"drop table {quote(name)}" for name in known[schema].tables if name in gone or name in tables]
+        self.emulator.land(f"RAW.{quote(schema)}", at, *dropped, *snowflake_definitions(tables, synced))
 
     def histories(self, schema: str) -> dict[str, Stored]:
         found = self.emulator.catalog.databases["HISTORY"].schemas[schema].tables

@@ -13,19 +13,19 @@ import datetime as dt
 import random
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from history_assets import dbt_run
-from history_assets.folding import Plan, night
+from history_assets.folding import Plan, TableRef, night
 from history_assets.naming import quote
 from history_assets.refresh import refresh
 from history_assets.verification import verify
 from history_assets.warehouse.base import Status
 from tests.stories import engines
-from tests.stories.engines import Engine, Stored
+from tests.stories.engines import Engine, Night, Stored
 from tests.stories.timelines import DOMAINS, NIGHTS, History, State, Timeline, collect, history_of
 
 FIRST = dt.date(2026, 10, 1)
@@ -54,8 +54,12 @@ class Bench:
         self.settings = engine.settings(gates=(), keys=keys, threads=2)
         self.warehouse = engine.warehouse(gates=(), keys=keys, threads=2)
         for order in ORDERS:
-            self.engine.land(order, f"{date_of(-1)}T12:00", dict.fromkeys(self.tables[order], EMPTY), str(date_of(-1)))
-        self.project = refresh(self.settings, self.warehouse).project.folder
+            self.write(order, f"{date_of(-1)}T12:00", dict.fromkeys(self.tables[order], EMPTY), str(date_of(-1)))
+        self.project = refresh(self.settings, self.warehouse).project
+
+    def write(self, schema: str, at: str, tables: Night, synced: str) -> None:
+        """Make a schema hold these tables and no others."""
+        self.engine.land(schema, at, tables, synced)
 
     def land(self, number: int, schema: str, hour: int = 20, *, other: bool = False, replace: bool = False) -> None:
         """Land a schema of a night at an hour before it, and clone it; ``other`` gives it another night's content."""
@@ -64,14 +68,17 @@ class Bench:
             state = self.timelines[name][(number + 2) % NIGHTS if other else number]
             if state is not None:
                 tables[name] = _defined(state)
-        self.engine.land(schema, f"{date_of(number - 1)}T{hour}:00", tables, f"{date_of(number)} 00:00:00+00")
+        self.write(schema, f"{date_of(number - 1)}T{hour}:00", tables, f"{date_of(number)} 00:00:00+00")
         cutoff = self.settings.cutoffs().at(date_of(number))
         self.warehouse.clone(schema, date_of(number), lambda: cutoff, replace=replace)
 
+    def refs(self, schemas: Sequence[str]) -> list[TableRef]:
+        """Return the tables of some orders."""
+        return [(schema, name) for schema in schemas for name in self.tables[schema]]
+
     def nights(self, schemas: Sequence[str], numbers: Sequence[int]) -> list[dbt_run.Night]:
         """Return the nights of some orders, all of a date in one invocation of dbt."""
-        tables = [(schema, name) for schema in schemas for name in self.tables[schema]]
-        made = []
+        tables, made = self.refs(schemas), []
         for date in map(date_of, numbers):
             clones = {schema: clone for (schema, _), clone in self.warehouse.find_clones(schemas, [date]).items()}
             assert clones.keys() == set(schemas)
@@ -79,7 +86,7 @@ class Bench:
         return made
 
     def fold(self, nights: Sequence[dbt_run.Night]) -> None:
-        results = dbt_run.fold(self.project, nights, self.settings, lambda _: None)
+        results = dbt_run.fold(self.project.folder, nights, self.settings, lambda _: None)
         for asked, result in zip(nights, results, strict=True):
             assert (result.failed, result.error) == ({}, None), asked.run["clone_date"]
 
@@ -176,6 +183,12 @@ def check(engine: Engine, timelines: Sequence[Timeline], seed: int, *, every_ord
     # Made again with its own content, the night must come to what it would have been at first.
     bench.land(again, "again", 22, replace=True)
     bench.fold(bench.nights(["again"], [again]))
+    return compare(bench)
+
+
+def compare(bench: Bench) -> Outcome:
+    """Return what is wrong with the histories of a bench of which every night is folded."""
+    engine = bench.engine
     wrong = collections.defaultdict[str, list[str]](list)
     for finding in verify(bench.warehouse):
         if finding.problem:
@@ -216,13 +229,17 @@ def test_every_night_of_every_timeline_comes_back_in_every_order(
     assert outcome.wrong == {}
 
 
-def main(count: int, seed: int, engine_name: str) -> int:
-    """Check timelines in every order, a hundred at a time, printing each that is wrong; returns how many are."""
+Tell = Callable[..., Outcome]
+"""Tells timelines to an engine, given a seed and whether each in ``every_order``."""
+
+
+def tell(count: int, seed: int, engine_name: str, told: Tell) -> int:
+    """Tell timelines in every order, a hundred at a time, printing each that is wrong; returns how many are."""
     failed = 0
     for start in range(0, count, 100):
         with tempfile.TemporaryDirectory() as folder, engines.installed(engine_name, Path(folder) / "home") as engine:
             part = collect(min(100, count - start), seed + start, engine.holds)
-            outcome = check(engine, part, seed + start, every_order=True)
+            outcome = told(engine, part, seed + start, every_order=True)
         for timeline, said in outcome.wrong.items():
             print(timeline, *said, sep="\n    ")
         failed += len(outcome.wrong)
@@ -230,10 +247,15 @@ def main(count: int, seed: int, engine_name: str) -> int:
     return failed
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("count", nargs="?", type=int, default=10_000)
+def main(told: Tell, count: int) -> int:
+    """Tell timelines as the command line says, ``count`` where it says nothing; returns the code to exit with."""
+    parser = argparse.ArgumentParser(description=tell.__doc__)
+    parser.add_argument("count", nargs="?", type=int, default=count)
     parser.add_argument("seed", nargs="?", type=int, default=0)
     parser.add_argument("--engine", choices=engines.NAMES, default=engines.NAMES[0])
     arguments = parser.parse_args()
-    sys.exit(main(arguments.count, arguments.seed, arguments.engine) > 0)
+    return int(tell(arguments.count, arguments.seed, arguments.engine, told) > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(check, 10_000))

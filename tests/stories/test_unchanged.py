@@ -6,7 +6,6 @@ and the fold of its night. Which tables changed is known to nobody but the wareh
 
 import collections
 import datetime as dt
-import json
 import random
 from collections.abc import Sequence
 
@@ -77,27 +76,7 @@ class Account:
             self.engine.emulator.land(SCHEMA, at, *(_quoted(statement) for statement in statements))
         elif isinstance(self.engine, DuckDB):
             self.engine.landing.execute("crm", at, *statements)
-            self._log(start, list(changes))
-
-    def _log(self, start: dt.datetime, names: Sequence[str]) -> None:
-        assert isinstance(self.engine, DuckDB)
-        events = [("crm", 0, "sync_start", None)]
-        events += [("crm", 1, "records_modified", json.dumps({"schema": "crm", "table": name, "count": 1})) for name in names]
-        events += [("crm", 2, "sync_end", json.dumps({"status": "SUCCESSFUL"})), ("fivetran_log", 3, "sync_start", None)]
-        rows = [
-            f"('{who}', timestamptz '{start + dt.timedelta(minutes=minute)}', '{event}', {_text(data)})"
-            for who, minute, event, data in events
-        ]
-        self.engine.landing.execute(
-            "fivetran_log",
-            start.replace(tzinfo=None).isoformat(),
-            "create table if not exists connection (connection_id varchar, connection_name varchar)",
-            "delete from connection",
-            "insert into connection values ('crm', 'crm'), ('fivetran_log', 'fivetran_log')",
-            "create table if not exists log (connection_id varchar, time_stamp timestamptz, message_event varchar, "
-            "message_data varchar)",
-            f"insert into log values {', '.join(rows)}",
-        )
+            self.engine.log("crm", at, list(changes))
 
 
 def _made(name: str) -> str:
@@ -118,10 +97,6 @@ def _quoted(statement: str) -> str:
         statement = " ".join(quote(word) if word == name else word for word in statement.split(" "))
         statement = statement.replace(f"({name} ", f"({quote(name)} ")
     return statement
-
-
-def _text(data: str | None) -> str:
-    return "null" if data is None else "'{}'".format(data.replace("'", "''"))
 
 
 @pytest.fixture(scope="module", params=[1])
