@@ -1,4 +1,4 @@
-# The two commands: `make demo` shows the project, `make test` checks it.
+# `make demo` shows the project, `make test` checks it, `make bench` measures it.
 PYTHON ?= python3
 BIN := .venv/bin
 # Told on either engine; on the emulated account, which takes longer, make test tells the first alone.
@@ -7,7 +7,7 @@ STORIES := $(addprefix tests/stories/test_,gates.py columns.py verify.py unchang
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-slow clean
+.PHONY: demo test test-slow bench clean
 
 demo: .venv/installed
 	$(BIN)/history-assets demo $(ARGS)
@@ -23,6 +23,10 @@ test: .venv/installed-test
 test-slow: .venv/installed-test
 	$(PYTEST) -m slow $(ARGS)
 	$(PYTEST) --engine snowflake $(STORIES)
+
+# All parts take hours: make bench PARTS="nights clones"
+bench: .venv/installed-test
+	$(BIN)/python -m benchmarks $(PARTS)
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "found Python %d.%d, expected 3.11 or newer: make PYTHON=python3.11" % sys.version_info[:2])'

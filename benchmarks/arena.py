@@ -26,7 +26,7 @@ FIRST = dt.date(2026, 11, 1)
 
 def machine() -> str:
     """Return what the figures were measured on."""
-    versions = {name: importlib.metadata.version(name) for name in ("duckdb", "dbt-core", "dbt-duckdb")}
+    versions = {name: importlib.metadata.version(name) for name in ("dagster", "dbt-core", "dbt-duckdb", "duckdb")}
     said = ", ".join(f"{name} {version}" for name, version in versions.items())
     return f"{len(os.sched_getaffinity(0))} cores, python {platform.python_version()}, {said}"
 

@@ -21,6 +21,7 @@ from benchmarks.arena import Stock, machine
 from history_assets.naming import quote
 from history_assets.warehouse import duckdb_history, history_sql
 from history_assets.warehouse.base import Status
+from tests.stories.engines import DuckDB
 from tests.stories.test_timelines import Bench, date_of
 from tests.stories.timelines import NIGHTS, State, collect
 
@@ -28,12 +29,12 @@ SCHEMA = "in_order"
 ABSENT = "where dbt reported an error because the table was absent"
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Count and print."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--timelines", type=int, default=60)
     arguments.add_argument("--seed", type=int, default=1)
-    asked = arguments.parse_args()
+    asked = arguments.parse_args(words)
     print(machine())
     with tempfile.TemporaryDirectory(prefix="benchmark_") as folder:
         compare(Path(folder), asked.timelines, asked.seed)
@@ -41,9 +42,10 @@ def main() -> None:
 
 def compare(folder: Path, count: int, seed: int) -> None:
     """Fold the same clones both ways, and print how many nights are exact."""
-    bench = Bench(folder / "home", collect(count, seed))
+    engine = DuckDB(folder / "home")
+    bench, warehouse = Bench(engine, collect(count, seed, engine.holds)), engine.warehouse()
     for number in range(NIGHTS):
-        bench.land(number, [SCHEMA])
+        bench.land(number, SCHEMA)
     bench.fold(bench.nights([SCHEMA], range(NIGHTS)))
 
     keys = {}
@@ -52,7 +54,7 @@ def compare(folder: Path, count: int, seed: int) -> None:
         assert first is not None
         keys[name] = first.key or [column for column, _ in first.columns]
     stock = Stock(folder / "stock", keys, threads=2)
-    clones = {number: str(bench.warehouse.clones / SCHEMA / f"{date_of(number)}.duckdb") for number in range(NIGHTS)}
+    clones = {number: str(warehouse.clones / SCHEMA / f"{date_of(number)}.duckdb") for number in range(NIGHTS)}
     runs = stock.run(clones)
 
     total = NIGHTS * len(bench.timelines)
@@ -61,7 +63,7 @@ def compare(folder: Path, count: int, seed: int) -> None:
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
             connection.execute(f"attach '{clone}' as clone (read_only)")
-            connection.execute(f"attach '{bench.warehouse.history}' as ours (read_only)")
+            connection.execute(f"attach '{warehouse.history}' as ours (read_only)")
             connection.execute(f"attach '{stock.history}' as stock (read_only)")
             for name, timeline in bench.timelines.items():
                 ours += ours_is_exact(connection, bench, name, number)

@@ -11,7 +11,6 @@ dbt compiles macros, and reads what catalogs there are, once a process.
 
 import argparse
 import shutil
-import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +19,12 @@ from typing import Any
 import duckdb
 
 from benchmarks.arena import Ours, Stock, machine, restore, run_child
+from benchmarks.figures import compare
 
 SYNCED = "timestamptz '2026-11-01 00:00:00+00' + interval {night} day as _fivetran_synced"
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Measure and print one part."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("part", choices=["tables", "rows", "statements"])
@@ -33,7 +33,7 @@ def main() -> None:
     arguments.add_argument("--tables", type=int, default=200)
     arguments.add_argument("--rows", type=int, default=1_000_000)
     arguments.add_argument("--memory-limit", help="DuckDB's memory_limit in the measured processes, such as 1GB")
-    asked = arguments.parse_args()
+    asked = arguments.parse_args(words)
     print(machine())
     with tempfile.TemporaryDirectory(prefix="benchmark_") as folder:
         {"tables": many_tables, "rows": many_rows, "statements": count_statements}[asked.part](Path(folder), asked)
@@ -125,15 +125,6 @@ def count_statements(folder: Path, asked: argparse.Namespace) -> None:
 def show(name: str, run: dict[str, Any]) -> None:
     table = max(run["nodes"], key=lambda node: node.endswith("t"))
     print(f"  {name}: {run['calls'][table]} / {run['statements'][table]}, {run['nodes'][table]:.2f} s")
-
-
-def compare(seconds: dict[str, list[float]], base: str) -> None:
-    """Print medians, and the ratio of ours to the base: of the medians, and of the turns."""
-    for name, found in seconds.items():
-        print(f"  {name}: median {statistics.median(found):.2f} s of {', '.join(f'{each:.2f}' for each in found)}")
-    turns = [one / other for one, other in zip(seconds["ours"], seconds[base], strict=True)]
-    ratio = statistics.median(seconds["ours"]) / statistics.median(seconds[base])
-    print(f"  ours / {base}: {ratio:.2f} (turn by turn {', '.join(f'{each:.2f}' for each in turns)})")
 
 
 def fine(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

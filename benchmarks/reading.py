@@ -13,7 +13,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -34,13 +34,13 @@ LEDGER = (
 INTERVAL = "'' as dbt_scd_id, dbt_valid_from as dbt_updated_at, dbt_valid_from, dbt_valid_to"
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Measure and print one part."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("part", choices=["as-of", "point-in-time"])
     arguments.add_argument("--runs", type=int, default=5)
     arguments.add_argument("--rows", type=int, default=1_000_000)
-    asked = arguments.parse_args()
+    asked = arguments.parse_args(words)
     print(machine())
     with tempfile.TemporaryDirectory(prefix="benchmark_") as folder:
         {"as-of": as_of, "point-in-time": point_in_time}[asked.part](Path(folder), asked.rows, asked.runs)

@@ -56,6 +56,8 @@ class Emulator:
         """How many records a SHOW command gives at most."""
         self.delay = delay
         """Seconds that each statement takes at least."""
+        self.delays: dict[str, float] = {}
+        """The same for statements of some kinds, as the log names them."""
         self.lock_timeout = 5.0
         """Seconds that a statement waits for what another transaction has not committed."""
         self.idle_limit = 1.0

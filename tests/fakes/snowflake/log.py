@@ -22,6 +22,10 @@ class Statement:
     needs_warehouse: bool = False
     error: str = ""
     """The six digits of the error it ended in."""
+    began: float = 0.0
+    """When it came, by ``time.perf_counter``."""
+    seconds: float = 0.0
+    """How long it took."""
 
 
 def needs_warehouse(tree: exp.Expr) -> bool:

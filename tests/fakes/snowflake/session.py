@@ -62,11 +62,12 @@ class Session:
             user=self.user,
             role=self.role,
             at=self.emulator.now,
+            began=time.perf_counter(),
         )
         self.idle_since = None
         if self.observed:
             self.emulator.log.append(entry)
-            time.sleep(self.emulator.delay)
+            time.sleep(self.emulator.delays.get(entry.kind, self.emulator.delay))
         try:
             if self.observed:
                 self.emulator.meet(entry)
@@ -75,6 +76,7 @@ class Session:
             entry.error = error.code
             raise
         finally:
+            entry.seconds = time.perf_counter() - entry.began
             self.idle_since = time.monotonic()
 
     def _run_when_free(self, sql: str, words: Words, entry: log.Statement) -> Result:
