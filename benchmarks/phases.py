@@ -128,7 +128,7 @@ def main() -> None:
         watch.replace(path, phase)
     watch.replace_pool()
     try:
-        cli.main()
+        cli.program()
     finally:
         watch.turn()
         target.write_text(json.dumps({"seconds": watch.seconds, "calls": watch.calls}))

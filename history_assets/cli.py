@@ -17,6 +17,7 @@ from rich.console import Console
 from history_assets.cli_scripts import FAILED, err, out, script_app
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
+from history_assets.leaving import Leaving
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,6 +47,16 @@ class Format(enum.StrEnum):
 
 DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]
 SchemaOption = Annotated[list[str] | None, typer.Option("--schema", help="A schema by its real name; can be repeated.")]
+
+
+def program() -> None:
+    """Be the command ``history-assets``: ``main`` in a process of its own."""
+    leaving = Leaving()
+    try:
+        main()
+    except SystemExit as end:
+        leaving.code = end.code if isinstance(end.code, int) else 0 if end.code is None else None
+        raise
 
 
 def main() -> None:
@@ -132,11 +143,15 @@ def run(
 
     Example: history-assets run --date 2026-11-01..2026-11-22
     """
+    from history_assets import dbt_files, dbt_run
     from history_assets.dates import parse_dates
-    from history_assets.nights import run_nights
 
     settings, warehouse = _open()
-    nights, failures = run_nights(settings, warehouse, parse_dates(date), schema, reclone=reclone, allow=allow or ())
+    dates, project = parse_dates(date), dbt_files.current(settings.home)
+    with dbt_run.ahead(project.folder, settings) if project else contextlib.nullcontext():
+        from history_assets.nights import run_nights  # which takes about as long as dbt does
+
+        nights, failures = run_nights(settings, warehouse, dates, schema, reclone=reclone, allow=allow or ())
     for night in nights:
         out.print(f"{night.date}: {night.said()}", markup=False)
     for failure in failures:

@@ -7,6 +7,7 @@ dbt keeps a DuckDB file open for as long as its process lives, hence a child. On
 manifest: the macros read each night from the environment while they execute.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -16,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from history_assets.errors import ProjectError, WarehouseError
+from history_assets.leaving import Leaving
 from history_assets.settings import RUN_VARIABLE, Settings
 from history_assets.warehouse import open_warehouse
 
@@ -72,39 +74,87 @@ def parse(project: Path, settings: Settings) -> None:
         )
 
 
+class _Child:
+    """A process of dbt's: it loads a project, waits to be told what to fold, folds that, and ends."""
+
+    def __init__(self, project: Path, settings: Settings) -> None:
+        self.project, self.settings = project, settings
+        self._folder = tempfile.TemporaryDirectory(prefix="history_assets_")
+        self._request, self._answer = (Path(self._folder.name) / name for name in ("request.json", "answer.json"))
+        command = [sys.executable, "-m", "history_assets.dbt_run", str(self._request), str(self._answer)]
+        self._process = subprocess.Popen(  # noqa: S603 - own arguments
+            command,
+            env=_environment(settings),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._tell({"project": str(project), "engine": settings.engine})
+
+    def fold(self, nights: Sequence[Night], say: Callable[[str], Any]) -> list[NightResult]:
+        """See ``fold``."""
+        asked = {
+            "settings": self.settings.model_dump(mode="json", include={"engine", "home", "lock_timeout"}),
+            "nights": [dataclasses.asdict(night) for night in nights],
+        }
+        self._request.write_text(json.dumps(asked))
+        said = ""
+        with self._folder, self._process as process:
+            try:
+                self._tell("fold")
+                for line in process.stdout or ():
+                    said = line.strip() or said
+                    say(line.rstrip())
+            except BaseException:
+                process.terminate()  # whoever stops this process means dbt too
+                raise
+            code = process.wait()
+            if code == _LOCKED:
+                raise WarehouseError(said, passing=True)
+            if code != 0 or not self._answer.is_file():
+                raise ProjectError(
+                    f"dbt's process ended with {code}, expected 0 ({said}): what it had folded is kept, run again"
+                )
+            return [NightResult(**each) for each in json.loads(self._answer.read_text())]
+
+    def end(self) -> None:
+        """End it, which has done nothing yet."""
+        with self._folder, self._process as process:
+            process.terminate()
+
+    def _tell(self, what: Any) -> None:
+        # What it died of is in what it said.
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(what), file=self._process.stdin, flush=True)
+
+
+_loading: list[_Child] = []
+
+
+@contextlib.contextmanager
+def ahead(project: Path, settings: Settings) -> Iterator[None]:
+    """Have dbt load a project meanwhile, for who folds first in here: that takes seconds, and a core that is mostly free."""
+    child = None if _loading else _Child(project, settings)
+    _loading.extend([child] if child else [])
+    try:
+        yield
+    finally:
+        if child in _loading:
+            _loading.remove(child)
+            child.end()
+
+
 def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callable[[str], Any]) -> list[NightResult]:
     """Fold nights in the order given, in a child process; one result per night. ``say`` gets its output, line by line.
 
     Raises WarehouseError when another process keeps the history to itself for too long, ProjectError when the child dies; what
     it had committed by then is in the ledger.
     """
-    with tempfile.TemporaryDirectory(prefix="history_assets_") as folder:
-        request, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
-        asked = {
-            "project": str(project),
-            "settings": settings.model_dump(mode="json", include={"engine", "home", "lock_timeout"}),
-            "nights": [dataclasses.asdict(night) for night in nights],
-        }
-        request.write_text(json.dumps(asked))
-        command = [sys.executable, "-m", "history_assets.dbt_run", str(request), str(answer)]
-        with subprocess.Popen(  # noqa: S603 - own arguments
-            command, env=_environment(settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as child:
-            said = ""
-            try:
-                for line in child.stdout or ():
-                    said = line.strip() or said
-                    say(line.rstrip())
-            except BaseException:
-                child.terminate()  # whoever stops this process means dbt too
-                raise
-        if child.returncode == _LOCKED:
-            raise WarehouseError(said, passing=True)
-        if child.returncode != 0 or not answer.is_file():
-            raise ProjectError(
-                f"dbt's process ended with {child.returncode}, expected 0 ({said}): what it had folded is kept, run again"
-            )
-        return [NightResult(**each) for each in json.loads(answer.read_text())]
+    child = next((each for each in _loading if (each.project, each.settings) == (project, settings)), None)
+    if child:
+        _loading.remove(child)
+    return (child or _Child(project, settings)).fold(nights, say)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -144,6 +194,10 @@ def _folders(project: Path, target: Path, engine: str) -> list[str]:
 
 
 def _child(request: Path, answer: Path) -> None:
+    begin = json.loads(sys.stdin.readline())
+    runner, folders = _load(Path(begin["project"]), begin["engine"], request.parent / "target")
+    if not sys.stdin.readline():
+        return  # there was nothing to fold
     asked = json.loads(request.read_text())
     try:
         # dbt would wait too, but neither as long as it is told nor with a word of what it waits for.
@@ -151,11 +205,16 @@ def _child(request: Path, answer: Path) -> None:
     except WarehouseError as error:
         print(error, flush=True)  # noqa: T201 - the parent reads it
         sys.exit(_LOCKED)
-    project, target = Path(asked["project"]), request.parent / "target"
+    results = [_fold_night(runner, night, folders) for night in asked["nights"]]
+    answer.write_text(json.dumps([dataclasses.asdict(result) for result in results]))
+
+
+def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
+    """Return a runner of dbt's with a project's manifest, and the arguments that say where its files are."""
     target.mkdir()
     # Two runs may share a project, so each writes into a folder of its own, starting from the saved parse.
     shutil.copy2(project / "target" / "partial_parse.msgpack", target)
-    folders = _folders(project, target, asked["settings"]["engine"])
+    folders = _folders(project, target, engine)
 
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest
@@ -163,9 +222,7 @@ def _child(request: Path, answer: Path) -> None:
     parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
     if not parsed.success:
         raise SystemExit(f"dbt could not load the project in {project}: {parsed.exception}")
-    runner = dbtRunner(manifest=cast(Manifest, parsed.result))
-    results = [_fold_night(runner, night, folders) for night in asked["nights"]]
-    answer.write_text(json.dumps([dataclasses.asdict(result) for result in results]))
+    return dbtRunner(manifest=cast(Manifest, parsed.result)), folders
 
 
 def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:
@@ -185,4 +242,6 @@ def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -
 
 
 if __name__ == "__main__":
+    leaving = Leaving()
     _child(Path(sys.argv[1]), Path(sys.argv[2]))
+    leaving.code = 0

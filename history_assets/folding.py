@@ -95,28 +95,38 @@ def fold(
     folded or not, changed or not, and opens every gate. Raises SettingsError when the rule of cutoffs is not the one that the
     history was built with.
     """
-    check_rule(warehouse)
     results: dict[dt.date, dbt_run.NightResult] = {}
     skipping = warehouse.settings.skip_unchanged and not force
-    while True:
-        ledger = _ledger_of(warehouse, plans)
-        todo = {each.date: list(each.tables if force else each.todo(ledger)) for each in plans}
-        raw = Raw.read(warehouse, plans, todo)
-        carried = _carry_out_of(todo, warehouse, plans, ledger, raw) if skipping else {}
-        folding = [each for each in plans if todo[each.date]]
-        if folding:
-            _make_room(warehouse, todo, ledger)
-            nights = [night(each, todo[each.date], warehouse, allow, force, raw) for each in folding]
-            done = dbt_run.fold(project.folder, nights, warehouse.settings, say)
-            results |= {each.date: result for each, result in zip(folding, done, strict=True)}
-        for each in plans:
-            if entered := carried.get(each.date):
-                warehouse.carry({one.schema: each.clones[one.schema] for one in entered}, entered)
-                say(f"{each.date}: {len(entered)} tables cannot have changed")
-        if not carried:
-            return results
-        # What was not entered after all, since the night before it failed or was held back, is folded itself.
-        skipping = False
+    with dbt_run.ahead(project.folder, warehouse.settings):
+        while True:
+            with warehouse.reading():
+                check_rule(warehouse)
+                ledger = _ledger_of(warehouse, plans)
+                todo = {each.date: list(each.tables if force else each.todo(ledger)) for each in plans}
+                raw = Raw.read(warehouse, plans, todo)
+                carried = _carry_out_of(todo, warehouse, plans, ledger, raw) if skipping else {}
+            folding = [each for each in plans if todo[each.date]]
+            if folding:
+                _make_room(warehouse, todo, ledger)
+                nights = [night(each, todo[each.date], warehouse, allow, force, raw) for each in folding]
+                done = dbt_run.fold(project.folder, nights, warehouse.settings, say)
+                results |= {each.date: result for each, result in zip(folding, done, strict=True)}
+            for each in plans:
+                if entered := carried.get(each.date):
+                    warehouse.carry({one.schema: each.clones[one.schema] for one in entered}, entered)
+                    say(f"{each.date}: {len(entered)} tables cannot have changed")
+            if not carried or not _left(warehouse, plans, carried):
+                return results
+            # What was not entered after all, since the night before it failed or was held back, is folded itself.
+            skipping = False
+
+
+def _left(warehouse: Warehouse, plans: Sequence[Plan], carried: Mapping[dt.date, Collection[Carried]]) -> bool:
+    """Say whether the ledger lacks any of the tables that were to be entered as unchanged."""
+    dates = sorted(carried)
+    ledger = warehouse.ledger({one.schema for of_date in carried.values() for one in of_date}, (dates[0], dates[-1]))
+    asked = {(date, one.schema, one.table) for date, of_date in carried.items() for one in of_date}
+    return any((each.date, *table) in asked for each in plans for table in each.todo(ledger))
 
 
 def _make_room(warehouse: Warehouse, todo: Mapping[dt.date, Collection[TableRef]], ledger: Collection[Applied]) -> None:

@@ -83,10 +83,12 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
         try:
             plans = [plan(warehouse, selected, date) for date in dates]
             results = fold(project, warehouse, plans, context.log.info, allow=config.allow)
-            ledger = warehouse.ledger({schema for schema, _ in selected}, (dates[0], dates[-1]))
-            if results:
-                for line in warehouse.keep_functions(warehouse.column_nights({schema for schema, _ in selected})):
-                    context.log.warning(line)
+            schemas = {schema for schema, _ in selected}
+            with warehouse.reading():
+                ledger = warehouse.ledger(schemas, (dates[0], dates[-1]))
+                columns = warehouse.column_nights(schemas) if results else []
+            for line in warehouse.keep_functions(columns):
+                context.log.warning(line)
         except HistoryError as error:
             raise failure("nothing was folded", [Problem(WHOLE_RUN, None, str(error), kind_of(error))]) from error
         problems: list[Problem] = []

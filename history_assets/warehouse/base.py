@@ -4,6 +4,7 @@ Belongs here: what every engine can do. Does not belong here: any SQL, any engin
 """
 
 import abc
+import contextlib
 import dataclasses
 import datetime as dt
 import enum
@@ -308,6 +309,10 @@ class Warehouse(abc.ABC):
     def stamps(self, schemas: Collection[str]) -> dict[tuple[str, str], Stamp]:  # noqa: ARG002 - most engines keep none
         """Return the stamps of some raw schemas' tables, by schema and table, in one statement; none where there are none."""
         return {}
+
+    def reading(self) -> contextlib.AbstractContextManager[Any]:
+        """Have the history open while several questions are asked of it; nothing is written meanwhile."""
+        return contextlib.nullcontext()
 
     @abc.abstractmethod
     def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:

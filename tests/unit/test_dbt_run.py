@@ -1,12 +1,16 @@
 """How dbt is run: which target, with which environment; and that nothing secret is written anywhere."""
 
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
 from history_assets import dbt_files, dbt_run
 from history_assets.credentials import SnowflakeCredentials
+from history_assets.errors import ProjectError
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
 from history_assets.settings import Settings
 
@@ -82,3 +86,60 @@ def test_a_project_names_the_adapter_in_use() -> None:
     assert "dbt-snowflake" in dbt_files.render(INVENTORY, "snowflake").files["versions.json"]
     assert "dbt-duckdb" in dbt_files.render(INVENTORY).files["versions.json"]
     assert dbt_files.render(INVENTORY, "snowflake").hash != dbt_files.render(INVENTORY).hash
+
+
+@pytest.fixture
+def project(make_settings: Callable[..., Settings], home: Path) -> Path:
+    """A generated project, parsed."""
+    settings = make_settings()
+    return dbt_files.write(dbt_files.render(INVENTORY), home, lambda folder: dbt_run.parse(folder, settings)).folder
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[str]"]:
+    """The processes that are started from here on."""
+    found: list[subprocess.Popen[str]] = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(dbt_run.subprocess, "Popen", lambda *args, **rest: found.append(popen(*args, **rest)) or found[-1])
+    return found
+
+
+def test_what_was_loaded_ahead_is_what_folds(
+    project: Path, make_settings: Callable[..., Settings], started: list["subprocess.Popen[str]"]
+) -> None:
+    settings = make_settings()
+    with dbt_run.ahead(project, settings), dbt_run.ahead(project, settings):
+        assert dbt_run.fold(project, [], settings, lambda _: None) == []
+
+    assert [process.returncode for process in started] == [0]
+
+
+def test_what_was_loaded_ahead_and_is_of_another_project_is_not(
+    project: Path, make_settings: Callable[..., Settings], started: list["subprocess.Popen[str]"]
+) -> None:
+    """One that a refresh has replaced, and whose folder may be gone."""
+    settings = make_settings()
+    with dbt_run.ahead(project.with_name("replaced"), settings):
+        assert dbt_run.fold(project, [], settings, lambda _: None) == []
+
+    _, folded = (process.returncode for process in started)
+    assert folded == 0
+
+
+def test_what_was_loaded_ahead_and_is_not_needed_is_ended(
+    project: Path, make_settings: Callable[..., Settings], started: list["subprocess.Popen[str]"]
+) -> None:
+    with dbt_run.ahead(project, make_settings()):
+        (process,) = started
+        folder = Path(process.args[3]).parent  # type: ignore[index]
+        assert folder.is_dir()
+
+    assert process.returncode == -signal.SIGTERM
+    assert not folder.exists()
+
+
+def test_a_project_that_dbt_cannot_load_is_said_so(project: Path, make_settings: Callable[..., Settings]) -> None:
+    (project / "dbt_project.yml").write_text("name: [")
+
+    with pytest.raises(ProjectError, match="dbt's process ended with 1, expected 0"):
+        dbt_run.fold(project, [], make_settings(), lambda _: None)
