@@ -35,6 +35,9 @@ Cloned = Mapping[str, Mapping[dt.date, str]]
 BOUND = 10
 """Dates of which one tick asks for clones, and dates of which it asks for folds."""
 
+LOOKED_AT = 200
+"""Clones that are new to it of which one tick finds out what became of them: on DuckDB each is a file to open."""
+
 
 def healing_sensor(
     jobs: Sequence[AssetJob], inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime]
@@ -97,17 +100,21 @@ def missing_folds(
     """Return the tables that no run has folded of a clone that is there, by date, and the cursor for the next look.
 
     The cursor knows each date by its clones and the gates in force, with the schemas that are worth another look while these
-    stay as they are; so what is folded and done with is not read again.
+    stay as they are; so what is folded and done with is not read again. A look at many clones takes several ticks.
     """
     oldest = warehouse.settings.cutoffs().latest(now) - dt.timedelta(days=warehouse.settings.healing_days - 1)
     names = [schema.name for schema in inventory.schemas if schema.name in cloned]
     dates = sorted({date for name in names for date in cloned[name] if date >= oldest})
     known: dict[str, Any] = json.loads(cursor or "{}")
     after: dict[str, tuple[str, list[str]]] = {}
-    look: set[tuple[str, dt.date]] = set()
+    look, fresh = set[tuple[str, dt.date]](), 0
     for date in dates:
         marks = {name: mark for name in names if (mark := cloned[name].get(date))}
         mark, (before, still) = digest_of([warehouse.settings.gates_in_force(), marks]), known.get(str(date), ("", []))
+        if mark != before and fresh and fresh + len(marks) > LOOKED_AT:
+            after[str(date)] = (before, still)  # as it was: the next tick comes to it
+            continue
+        fresh += len(marks) if mark != before else 0
         look |= {(name, date) for name in (still if mark == before else marks) if name in marks}
         after[str(date)] = (mark, [])
     clones = warehouse.find_clones({name for name, _ in look}, {date for _, date in look}) if look else {}

@@ -2,6 +2,7 @@
 
 import collections
 import datetime as dt
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
@@ -9,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from history_assets import healing
 from history_assets.automation import check_sensors, fold_requests, nightly_schedule, snapshot_sensors
-from history_assets.healing import healing_sensor
+from history_assets.healing import healing_sensor, missing_folds
 from history_assets.inventory import Inventory, KeySource, Schema, Table
 from history_assets.jobs import asset_jobs
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS
+from history_assets.run_requests import records_of
 from history_assets.settings import Settings
 from history_assets.syncing import sync_sensor
 from history_assets.warehouse.duckdb import DuckDBWarehouse
@@ -435,3 +438,24 @@ def test_the_schedule_and_the_sensors_run_from_the_start(make_warehouse: MakeWar
         ),
         dg.DefaultSensorStatus.RUNNING,
     )
+
+
+def test_clones_that_are_new_to_healing_are_looked_at_over_several_ticks(
+    instance: dg.DagsterInstance, make_settings: Callable[..., Settings], landed: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is among what is not folded from the tick on that comes to it, and none is forgotten."""
+    monkeypatch.setattr(healing, "LOOKED_AT", 2)
+    warehouse, made = DuckDBWarehouse(make_settings()), "create or replace table t (_fivetran_synced timestamptz)"
+    days = [dt.date(2026, 10, day) for day in (17, 18, 19, 20)]
+    for date in days:
+        for schema in ("billing", "crm"):
+            landed.execute(schema, f"{date - dt.timedelta(days=1)}T20:00", made)
+            warehouse.clone(schema, date, functools.partial(warehouse.settings.cutoffs().at, date))
+    records = records_of(instance, INVENTORY)
+    now, cursor, seen = dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC), None, []
+    for _ in range(5):
+        folds, cursor = missing_folds(INVENTORY, warehouse, warehouse.clone_marks(), records, cursor, now)
+        seen.append(sorted(folds))
+
+    assert seen == [days[:1], days[:2], days[:3], days, days]
+    assert dict(folds) == {date: [("billing", "invoice"), ("crm", "note"), ("crm", "account")] for date in days}
