@@ -41,4 +41,4 @@ bench: .venv/installed-test
 	touch $@
 
 clean:
-	rm -rf .venv .history .demo build ./*.egg-info
+	rm -rf .venv .history .demo .backtest build ./*.egg-info

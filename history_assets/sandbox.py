@@ -219,7 +219,7 @@ class _Run:
         edits = len(live) // 3 if added else table.edit
         chosen = self.rng.sample(live, min(edits + table.drop, len(live)))
         for row in chosen[:edits]:
-            yield from self._edit(table, columns, row, added or [column for column in columns if column.drift])
+            yield from self._edit(table, columns, row, added)
         for row in chosen[edits:]:
             yield Edit(_DELETED, row, self._changed(columns, row, {table.deleted: True}) if table.deleted else None)
 
@@ -246,19 +246,27 @@ class _Run:
             return self.rng.sample(absent, self.rng.randint(1, len(absent))) if absent else []
         return range(len(rows) + 1, len(rows) + 1 + (self.rng.randint(1, table.grow) if table.grow else 0))
 
-    def _edit(self, table: Table, columns: Sequence[Column], row: Row, drifting: Sequence[Column]) -> Iterator[Edit]:
+    def _edit(self, table: Table, columns: Sequence[Column], row: Row, added: Sequence[Column]) -> Iterator[Edit]:
+        changes = table.course(self._draw(), row) if table.course and not added else None
+        if changes is None:
+            changes = self._drift(row, added or [column for column in columns if column.drift])
+        if not changes:
+            return
+        changed = self._changed(columns, row, changes)
+        if table.surrogate:
+            yield Edit(_DELETED, row, {**row, "_fivetran_deleted": True})
+            yield Edit(_UPSERTED, None, changed)
+        else:
+            yield Edit(_UPDATED, row, changed)
+
+    def _drift(self, row: Row, drifting: Sequence[Column]) -> Row:
         column = self.rng.choice(drifting)
         value = old = row[column.name]
         if old is not None and self.rng.random() < column.blank:
             value = None
         while value == old:
             value = column.draw(self._draw())
-        changed = self._changed(columns, row, {column.name: value})
-        if table.surrogate:
-            yield Edit(_DELETED, row, {**row, "_fivetran_deleted": True})
-            yield Edit(_UPSERTED, None, changed)
-        else:
-            yield Edit(_UPDATED, row, changed)
+        return {column.name: value}
 
     def _changed(self, columns: Sequence[Column], row: Row, changes: Mapping[str, Any]) -> Row:
         draw = self._draw()

@@ -7,6 +7,7 @@ SQL (``sandbox.py``). Every name of a person, company or thing is invented.
 import dataclasses
 import datetime as dt
 import json
+import math
 import random
 import string
 from collections.abc import Callable, Iterator, Mapping
@@ -85,6 +86,7 @@ class Table:
     ``deleted`` names the column of soft deletes; without it, rows are deleted for good. A table that ``recurs`` has a fixed
     stock of ids, of which deleted ones come back. One that ``follows`` another gets its rows from what is written there.
     ``since`` is the ordinal of the sync that brings the table, ``resync`` (modulo ``HABITS``) of the one that restamps it.
+    ``course`` says what an edit changes of a row, if anything; where it has nothing to say (None), some column drifts.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Table:
     follows: tuple[str, Callable[[Draw, Row | None, Row], Iterator[Row]]] | None = None
     since: int = 1
     resync: int | None = None
+    course: Callable[[Draw, Row], Row | None] | None = None
     columns: tuple[Column, ...] = ()
 
     def of(self, *columns: Column) -> "Table":
@@ -139,7 +142,11 @@ _LAST = "Abildgård Brännlund Castañeda Dvořák Eriksen Fährmann Góralczyk 
 _COMPANY = "Borealis Cobaltine Drumlin Ebbtide Fernweh Gråsten Halcyon Juniper Kestrel Lantern Moorhen Nørrebæk Pomelo"
 _KIND = ("Logistics", "Foods", "& Søns", "Robotics", "Textiles", "Energía", "Labs", "Möbel", "Trading 株式会社")
 _CITY = "Århus Bogotá Cork Düsseldorf Évora Kraków Málaga Nara Porto Zürich"
-_STAGE = ("Prospecting", "Qualification", "Proposal", "Negotiation", "Closed Won", "Closed Lost")
+_STAGE = ("Prospecting", "Qualification", "Proposal", "Negotiation")
+_STEP = "call demo quote visit"
+_SELLERS, _MANAGERS = 12, 3
+_OVER, _FURTHER, _HANDED_OVER = 0.5, 0.2, 0.9
+"""The shares of edits that end a deal, or take it further, and of won deals that are handed over."""
 _SUBJECT = ("Invoice looks wrong", "Can't log in", "Où est ma commande ?", "Feature idea 💡", "App läuft langsam")
 _BODY = ("Thanks, that worked!", 'It says "error 42".', "Could you look into it?\nRegards", "Ça marche, merci ✅", "")
 _TAG = "billing bug churn-risk feature login mobile refund shipping slow vip"
@@ -164,6 +171,10 @@ def _stripe_id(prefix: str, number: int) -> str:
     return f"{prefix}_{_base62(number * 0x9E3779B97F4A7C15F39CC0605CEDC835, 14)}"
 
 
+def _seller(number: int) -> str:
+    return _salesforce_id("005", number)
+
+
 def _person(draw: Draw) -> str:
     return f"{draw.one(_FIRST)} {draw.one(_LAST)}"
 
@@ -178,6 +189,36 @@ def _company(draw: Draw) -> str:
 
 def _metadata(draw: Draw) -> str:
     return json.dumps({"plan": draw.one("free team scale"), "seats": draw.whole(1, 50), "tags": [draw.one(_TAG)]})
+
+
+def _sell(draw: Draw, deal: Row) -> Row | None:
+    """Return what becomes of a deal: it is won or lost as its prospects are, or comes a stage further.
+
+    Ending tidies the row up, as people do: then it says less of how the deal stood than of how it ended, and changes no more.
+    """
+    if deal["stage_name"] not in _STAGE:
+        return {}
+    fate = draw.rng.random()
+    if fate < _OVER:
+        over: Row = {"close_date": draw.moment.date(), "next_step": None}
+        if draw.rng.random() >= 1 / (1 + math.exp(-_prospects(deal))):
+            return over | {"stage_name": "Closed Lost", "probability": 0.0}
+        manager = _seller(_SELLERS + draw.whole(1, _MANAGERS))
+        return over | {
+            "stage_name": "Closed Won",
+            "probability": 100.0,
+            "amount": (deal["amount"] or draw.money(100_000)) * draw.whole(70, 100) / 100,
+            "owner_id": manager if draw.rng.random() < _HANDED_OVER else deal["owner_id"],
+        }
+    further = _STAGE[_STAGE.index(deal["stage_name"]) + 1 :]
+    return {"stage_name": further[0]} if further and fate < _OVER + _FURTHER else None
+
+
+def _prospects(deal: Row) -> float:
+    """Return the log-odds that a deal is won: by who sells it, what is next, and for how much."""
+    seller = [_seller(number) for number in range(1, _SELLERS + 1)].index(deal["owner_id"])
+    step = [None, *_STEP.split()].index(deal["next_step"])
+    return 7 * (seller / (_SELLERS - 1) - 0.5) + step - float(deal["amount"] or 125_000) / 60_000
 
 
 def _field_history(_: Draw, before: Row | None, after: Row) -> Iterator[Row]:
@@ -207,7 +248,7 @@ def _local(name: str, *, touched: bool = False) -> Column:
 def _salesforce(table: Table, prefix: str, *columns: Column) -> Table:
     return table.of(
         Column("id", "VARCHAR", lambda d: _salesforce_id(prefix, d.number)),
-        Column("owner_id", "VARCHAR", lambda d: _salesforce_id("005", d.whole(1, 12)), drift=True),
+        Column("owner_id", "VARCHAR", lambda d: _seller(d.whole(1, _SELLERS)), drift=True),
         *columns,
         _moment("created_date"),
         _moment("system_modstamp", touched=True),
@@ -239,15 +280,15 @@ _SALESFORCE = (
         Column("has_opted_out_of_email", "BOOLEAN", _YES_NO, drift=True),
     ),
     _salesforce(
-        Table("opportunity", rows=150, grow=6, edit=15, drop=2, deleted="is_deleted"),
+        Table("opportunity", rows=250, grow=36, edit=100, drop=2, deleted="is_deleted", course=_sell),
         "006",
         Column("account_id", "VARCHAR", lambda d: _salesforce_id("001", d.row_of("account"))),
         Column("name", "VARCHAR", lambda d: f"{_company(d)}: {d.one('new renewal upsell')}"),
-        Column("stage_name", "VARCHAR", _STAGE, drift=True),
+        Column("stage_name", "VARCHAR", _STAGE),
         Column("amount", "DECIMAL(12,2)", lambda d: d.money(250_000), drift=True, blank=0.1),
         Column("probability", "DOUBLE", lambda d: d.whole(0, 20) * 5.0, drift=True),
         Column("close_date", "DATE", lambda d: d.day(180), drift=True),
-        Column("next_step", "VARCHAR", "call demo quote visit", drift=True, blank=0.5),
+        Column("next_step", "VARCHAR", _STEP, drift=True, blank=0.5),
         Column("forecast_confidence_c", "DOUBLE", lambda d: d.whole(1, 99) / 100, drift=True, blank=0.6, since=3),
     ),
     _salesforce(

@@ -264,6 +264,52 @@ def test_fifth_sync_restamps_a_table_and_changes_nothing_else(states: list[State
     assert all(row["_fivetran_synced"] >= NIGHTS[4] for row in after)
 
 
+def endings(states: list[State]) -> Iterator[tuple[Row, Row]]:
+    """Yield each deal that ends: its row of the night before, and that of the night on which it is over."""
+    for before, after in nights(states):
+        olds = before["salesforce.opportunity"].by_key()
+        for key, new in after["salesforce.opportunity"].by_key().items():
+            if key in olds and olds[key]["stage_name"] != new["stage_name"] and new["stage_name"].startswith("Closed"):
+                yield olds[key], new
+
+
+def test_deals_end_as_they_stood(states: list[State]) -> None:
+    """Who sells a deal, what is next and its size tell beforehand how it ends: each of the better half wins more often."""
+    ended = [(old, new["stage_name"] == "Closed Won") for old, new in endings(states)]
+    sellers = sorted({old["owner_id"] for old, _ in ended})
+    assert len(sellers) == 12
+
+    for better in (
+        lambda deal: deal["owner_id"] >= sellers[6],
+        lambda deal: deal["next_step"] in ("quote", "visit"),
+        lambda deal: deal["amount"] is not None and deal["amount"] < 125_000,
+    ):
+        halves = [[won for deal, won in ended if better(deal) is half] for half in (True, False)]
+        shares = [sum(half) / len(half) for half in halves]
+        assert min(map(len, halves)) > 40
+        assert shares[0] > shares[1] + 0.1
+
+
+def test_ending_tidies_a_deal_up(states: list[State]) -> None:
+    """A deal that is over says how it ended, in more columns than its stage, and is never changed again."""
+    ended = [new for _, new in endings(states)]
+    sellers = {row["owner_id"] for row in states[0]["salesforce.opportunity"].rows}
+    handed_over = [row["stage_name"] for row in ended if row["owner_id"] not in sellers]
+
+    assert {(row["stage_name"], row["probability"], row["next_step"]) for row in ended} == {
+        ("Closed Won", 100.0, None),
+        ("Closed Lost", 0.0, None),
+    }
+    assert set(handed_over) == {"Closed Won"}
+    assert len(handed_over) > 0.8 * sum(row["stage_name"] == "Closed Won" for row in ended)
+    told_later = {"system_modstamp", "is_deleted", "forecast_confidence_c", "_fivetran_synced"}
+    last = states[-1]["salesforce.opportunity"].by_key()
+    for row in ended:
+        assert {name: last[row["id"], 1][name] for name in row.keys() - told_later} == {
+            name: row[name] for name in row.keys() - told_later
+        }
+
+
 def test_third_sync_adds_a_column_for_some_rows(states: list[State]) -> None:
     """A new column comes last, and is empty in some of the rows that were there."""
     before, after = states[1]["salesforce.opportunity"], states[2]["salesforce.opportunity"]
