@@ -6,7 +6,7 @@ not belong here: SQL (``warehouse/``), what a spine is made of (``spines``).
 
 import datetime as dt
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from history_assets import spines
@@ -35,6 +35,9 @@ class History:
     def __init__(self, warehouse: Warehouse, date: dt.date | None = None) -> None:
         self._warehouse = warehouse
         self.date = date
+
+    def __repr__(self) -> str:
+        return f"History in {self._warehouse.place}" + (f" as of {self.date}" if self.date else "")
 
     @classmethod
     def from_env(cls) -> Self:
@@ -70,12 +73,13 @@ class History:
         if when is None:
             raise UsageError(f"found no date to read {table} as of: give one, or set HISTORY_DATE, as a script's run does")
         moment = _moment(when)
-        night = self._night(table, self._nights(table), moment)
-        if not night.columns:
-            raise HistoryMissingError(f"found no table {table} on {night.date}: its schema was cloned that night without it")
-        chosen = None if columns is None else _columns(night, columns)
-        wanted = [(_column(night, name), _values(value)) for name, value in (where or {}).items()]
-        return self._warehouse.ask(AsOf(night, chosen, wanted, deleted))
+        with self._warehouse.reading():
+            night = self._night(table, self._nights(table), moment)
+            if not night.columns:
+                raise HistoryMissingError(f"found no table {table} on {night.date}: its schema was cloned that night without it")
+            chosen = None if columns is None else _columns(night, columns)
+            wanted = [(_column(night, name), _values(value)) for name, value in (where or {}).items()]
+            return self._warehouse.ask(AsOf(night, chosen, wanted, deleted))
 
     def versions(self, table: str, key: Any) -> "pa.Table":
         """Return every version of the row of a key, oldest first, with when it was known, from and until, in UTC.
@@ -87,6 +91,8 @@ class History:
         if not nights:
             raise HistoryMissingError(f"found no columns of {table}: it was absent on every applied night")
         newest = nights[-1]
+        if isinstance(key, list | tuple | set | frozenset):
+            raise UsageError(f"found the key {key!r} of {table}, expected that of one row: ask for one after the other")
         wanted = key if isinstance(key, Mapping) else dict.fromkeys(newest.key, key) if len(newest.key) == 1 else {}
         known = {column.name for night in nights for column in night.columns}
         asked = set(wanted)
@@ -141,6 +147,7 @@ class History:
         on = {table: spines.mapped(table, each) for table, each in histories.items()}
         if not on:
             raise UsageError("found no histories to join, expected some: {'schema.table': 'column'}")
+        chosen = {} if columns is None else _chosen(columns, on)
         keys = list(dict.fromkeys(key for each in on.values() for key in each))
         cutoffs = self._warehouse.settings.cutoffs()
         nights = {table: self._nights(table) for table in on}  # before anything is read
@@ -151,9 +158,7 @@ class History:
             rows = spines.as_arrow(spine)
             source, last = spines.of_rows(rows, keys, time, lag, cutoffs)
             names = rows.column_names
-        known = {table: spines.Known(table, nights[table], last, on[table], (columns or {}).get(table)) for table in on}
-        if unknown := sorted((columns or {}).keys() - on.keys()):
-            raise UsageError(f"found columns of {', '.join(unknown)}, which is not joined: expected {', '.join(on)}")
+        known = {table: spines.Known(table, nights[table], last, on[table], chosen.get(table)) for table in on}
         joined = [
             Joined(each.nights, each.night, each.on, labels, deleted)
             for each, labels in zip(known.values(), spines.labels(list(known.values()), names), strict=True)
@@ -171,6 +176,8 @@ class History:
         nights = sorted((row for row in rows if row.status is Status.APPLIED), key=lambda row: row.cutoff)
         if not nights:
             known = self.tables()
+            if not known:
+                raise HistoryMissingError(f"found no history of {table}, nor any in {self._warehouse.place}: run a night first")
             near = difflib.get_close_matches(table, known, n=3, cutoff=0.8)
             listed = f"{', '.join(near)}, perhaps" if near else f"one of {_some(known)}"
             raise HistoryMissingError(f"found no history of {table}: expected {listed}")
@@ -219,11 +226,28 @@ def _columns(night: Applied, names: Sequence[str]) -> list[AppliedColumn]:
     return [_column(night, name) for name in names]
 
 
+def _chosen(columns: Any, on: Collection[str]) -> Mapping[str, Sequence[str]]:
+    if not isinstance(columns, Mapping):
+        raise UsageError(
+            f"found columns={columns!r}, expected lists of names by table, such as {{{next(iter(on))!r}: ['name']}}"
+        )
+    if unknown := sorted(columns.keys() - set(on)):
+        raise UsageError(f"found columns of {', '.join(unknown)}, which is not joined: expected {', '.join(on)}")
+    for table, names in columns.items():
+        if isinstance(names, str):
+            raise UsageError(f"found {names!r} for the columns of {table}, expected a list of names, such as [{names!r}]")
+    return columns
+
+
 def _column(night: Applied, name: str) -> AppliedColumn:
     return spines.column_of(table_name(night.schema, night.table), night, name)
 
 
 def _values(value: Any) -> list[Any]:
+    if hasattr(value, "tolist"):  # numpy's and pandas' values and arrays
+        value = value.tolist()
+    elif hasattr(value, "to_pylist"):
+        value = value.to_pylist()
     values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
     return [_plain(each) for each in values]
 
@@ -243,6 +267,4 @@ def _in_utc(found: "pa.Table") -> "pa.Table":
 
 
 def _some(names: Sequence[str]) -> str:
-    if not names:
-        return "none, the history is empty: run a night first"
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -94,6 +94,8 @@ def as_arrow(spine: Any) -> "pa.Table":
             f"found a spine of type {type(spine).__name__}, expected a pyarrow.Table, a DataFrame that hands over "
             "Arrow, as those of polars and pandas 2.2 do, or the name of a table"
         )
+    if hasattr(spine, "reset_index"):  # pandas would hand over an index as a column of the spine
+        spine = spine.reset_index(drop=True)
     return pa.RecordBatchReader.from_stream(spine).read_all()
 
 

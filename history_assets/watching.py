@@ -14,6 +14,7 @@ import dagster as dg
 
 # Where Dagster keeps how the ticks of sensors and schedules went; there is no public name.
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, InstigatorType, TickStatus
+from dagster_shared.error import SerializableErrorInfo
 
 from history_assets.alerts import Event, Sort, alert, channels_of
 from history_assets.checks import WRONG
@@ -97,12 +98,19 @@ def _stalled(
         return Event(Sort.SENSOR, state.name, f"it has not ticked since {last:%Y-%m-%d %H:%M} UTC")
     needed = _FAILING if state.instigator_type is InstigatorType.SENSOR else 1
     if len(ticks) >= needed and all(tick.status is TickStatus.FAILURE for tick in ticks[:needed]):
-        error = ticks[0].error
-        while error and error.cause:
-            error = error.cause
-        said = error.message.strip().splitlines()[0] if error else "without saying why"
-        return Event(Sort.SENSOR, state.name, _OURS.sub("", said))
+        return Event(Sort.SENSOR, state.name, _said(ticks[0].error))
     return None
+
+
+def _said(error: SerializableErrorInfo | None) -> str:
+    """Return the line that says most of an error: that of the first of this project's own on the way to its cause."""
+    line = "without saying why"
+    while error:
+        line = error.message.strip().splitlines()[0]
+        if _OURS.match(line):
+            break
+        error = error.cause
+    return _OURS.sub("", line)
 
 
 def failing(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) -> Iterator[Event]:

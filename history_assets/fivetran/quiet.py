@@ -36,9 +36,10 @@ def quiet_point(
 ) -> dt.datetime | NotSettled | Cannot:
     """Return the instant of a schema to clone for a cutoff: never after it, and never one of half a sync.
 
-    It is the cutoff itself, or, where a sync ran then or had failed before, the end of the last successful sync at which
-    nothing ran and nothing had failed. ``syncs`` are all of the schema's that may matter; ``reach`` is the earliest instant
-    that can be cloned, nothing where a schema can only be cloned as it is now: then it must still be as it was at the cutoff.
+    It is the cutoff itself, or, where a sync ran or began then or had failed before, the end of the last successful sync at
+    which nothing ran or began and nothing had failed. ``syncs`` are all of the schema's that may matter; ``reach`` is the
+    earliest instant that can be cloned, nothing where a schema can only be cloned as it is now: then it must still be as it was
+    at the cutoff.
     """
     if now < cutoff:
         return NotSettled("that instant has not come yet")
@@ -56,7 +57,7 @@ def quiet_point(
     if quiet < reach:
         why = f"{_broken(syncs, cutoff)}, and the last whole state before, of {_at(quiet)}, is out of reach since {_at(reach)}"
         return Cannot(why, "clone a later date")
-    running = [sync for sync in syncs if sync.ended is None and sync.started < cutoff]
+    running = [sync for sync in syncs if sync.ended is None and sync.started <= cutoff]
     return NotSettled(f"{_named(running[0])} still runs") if running else quiet
 
 
@@ -84,7 +85,8 @@ def _begun_since(syncs: Sequence[Sync], cutoff: dt.datetime) -> str | None:
 
 def _broken(syncs: Sequence[Sync], instant: dt.datetime) -> str | None:
     """Return what was half done, or done in vain, at an instant."""
-    begun = sorted((sync for sync in syncs if sync.started < instant), key=lambda sync: sync.started)
+    # One that starts at that very instant may write at it, and a clone of it holds what is written at it.
+    begun = sorted((sync for sync in syncs if sync.started <= instant), key=lambda sync: sync.started)
     for sync in begun:
         if sync.ended is None or sync.ended > instant:
             return f"{_named(sync)} ran at that time"

@@ -310,6 +310,11 @@ class Warehouse(abc.ABC):
         """Return the stamps of some raw schemas' tables, by schema and table, in one statement; none where there are none."""
         return {}
 
+    @property
+    @abc.abstractmethod
+    def place(self) -> str:
+        """What the histories are in, as people know it."""
+
     def reading(self) -> contextlib.AbstractContextManager[Any]:
         """Have the history open while several questions are asked of it; nothing is written meanwhile."""
         return contextlib.nullcontext()

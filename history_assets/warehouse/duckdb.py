@@ -211,6 +211,10 @@ class DuckDBWarehouse(Warehouse):
         with self._open(self.history, read_only=True) as connection:
             return duckdb_history.of_ledger(connection, statement)
 
+    @property
+    def place(self) -> str:
+        return f"HISTORY_HOME={self.settings.home}"
+
     def reading(self) -> contextlib.AbstractContextManager[Any]:
         # A process has a file open once: while it is, every further connection to it is there at once.
         return self._open(self.history, read_only=True) if self.history.is_file() else contextlib.nullcontext()

@@ -233,6 +233,10 @@ class SnowflakeWarehouse(Warehouse):
         found = (tuple(row.values()) for row in rows)
         return {(schema, table): Stamp(aware(created), aware(altered)) for schema, table, created, altered in found}
 
+    @property
+    def place(self) -> str:
+        return f"HISTORY_DATABASE={self.settings.database}"
+
     def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
         ledger, (date,) = snowflake_sql.ledger(self.settings.database), {clone.date for clone in clones.values()}
         self.sessions.transact(history_sql.carry(snowflake_sql.DIALECT, ledger, clones, tables), tag("fold", "", date))

@@ -28,7 +28,9 @@ class SnowflakeError(WarehouseError):
     """Snowflake refused a statement, or could not be reached; ``said`` is its own text on one line."""
 
     def __init__(self, kind: Kind, said: str, doing: str) -> None:
-        super().__init__(f"Snowflake failed to {doing} ({said}): {_REMEDIES[kind]}", passing=kind in _PASSING)
+        # Whatever it interrupted has the same cause.
+        what = "Snowflake is out of reach" if kind is Kind.NETWORK else f"Snowflake failed to {doing}"
+        super().__init__(f"{what} ({said}): {_REMEDIES[kind]}", passing=kind in _PASSING)
         self.kind = kind
         self.said = said
 

@@ -277,9 +277,10 @@ class Simulation:
                     event = record.asset_event
                     ended: float = event.metadata["ended"].value if event else 0  # type: ignore[assignment]
                     told[dt.datetime.fromtimestamp(ended, dt.UTC)] += 1
-            first = min(told)
-            ended_since = [each.end for each in self.syncs[schema] if first <= each.end <= self.daemon.now - HOUR]
-            if lost := [end for end in ended_since if told[end] != 1]:
+            # Of those that ended before the first look, only the last ones are listed.
+            ended_since = [each.end for each in self.syncs[schema] if START <= each.end <= self.daemon.now - HOUR]
+            twice = [end for end, times in told.items() if times > 1]
+            if lost := [end for end in ended_since if told[end] != 1] + twice:
                 yield f"of the syncs of {schema} that ended at {lost} not each was told once: {[told[end] for end in lost]}"
 
     def _wrong_messages(self) -> Iterator[str]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hypothesis
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
@@ -493,6 +494,18 @@ WRONG: Mapping[str, tuple[Any, str]] = {
         lambda h: h.point_in_time(pa.table({}), {}, time="at"),
         "found no histories to join, expected some: {'schema.table': 'column'}",
     ),
+    "columns as text": (
+        lambda h: ask(h, columns={"crm.account": "value"}),
+        "found 'value' for the columns of crm.account, expected a list of names, such as ['value']",
+    ),
+    "columns of no table": (
+        lambda h: ask(h, columns=["value"]),
+        "found columns=['value'], expected lists of names by table, such as {'crm.account': ['name']}",
+    ),
+    "several keys": (
+        lambda h: h.versions("crm.account", [1, 2]),
+        "found the key [1, 2] of crm.account, expected that of one row: ask for one after the other",
+    ),
     "columns of another": (
         lambda h: ask(h, columns={"crm.contact": ["value"]}),
         "found columns of crm.contact, which is not joined: expected crm.account",
@@ -512,6 +525,25 @@ def test_a_value_of_no_sense_is_refused_in_one_line(history: History) -> None:
     with pytest.raises((UsageError, HistoryError)) as caught:
         history.as_of("crm.account", "2026-10-03", where={"id": "one"})
     assert "\n" not in str(caught.value)
+
+
+def test_pandas_values_and_frames_are_taken_as_what_they_hold(history: History) -> None:
+    """However they came to be: an index that filtering has left is no column, an array is a list."""
+    ids = pd.Series([1, 2, 1])
+    plain = history.as_of("crm.account", "2026-10-03", where={"id": [1, 2]}).to_pylist()
+    for values in (ids, ids.unique(), pa.array([1, 2])):
+        assert by_id(history.as_of("crm.account", "2026-10-03", where={"id": values})) == sorted(
+            plain, key=lambda row: row["id"]
+        )
+    one = history.as_of("crm.account", "2026-10-03", where={"id": ids[0]}).to_pylist()
+    assert one == [row for row in plain if row["id"] == 1]
+
+    spine = pd.DataFrame({"id": [0, 1, 2], "at": [cutoff(3)] * 3})
+    assert ask(history, spine[spine["id"] > 0]).equals(ask(history, pa.table({"id": [1, 2], "at": [cutoff(3)] * 2})))
+
+
+def by_id(found: pa.Table) -> list[dict[str, object]]:
+    return sorted(found.to_pylist(), key=lambda row: row["id"])
 
 
 def functions(told: Engine, name: str) -> tuple[str, str]:

@@ -31,17 +31,17 @@ def timelines(draw: st.DrawFn) -> list[Sync]:
 
 
 def states(syncs: list[Sync]) -> list[bool]:
-    """Return, for every minute, whether the schema was whole then: after what ended in it, before what began in it."""
+    """Return, for every minute, whether the schema was whole then: after what ended in it and what began in it."""
     whole = {sync.connection: True for sync in syncs}
     found = []
     for minute in range(LAST + 2):
         for sync in syncs:
             if sync.ended == at(minute):
                 whole[sync.connection] = sync.status is SyncStatus.SUCCESSFUL
-        found.append(all(whole.values()))
         for sync in syncs:
             if sync.started == at(minute):
                 whole[sync.connection] = False
+        found.append(all(whole.values()))
     return found
 
 
@@ -58,7 +58,7 @@ def oracle(syncs: list[Sync], cutoff: int, now: int, reach: int | None) -> int |
     quiet = [minute for minute in {cutoff, *ends} if whole[minute]]
     if not quiet or max(quiet) < reach:
         return Cannot
-    runs = any(sync.ended is None and sync.started < at(cutoff) for sync in syncs)
+    runs = any(sync.ended is None and sync.started <= at(cutoff) for sync in syncs)
     return NotSettled if runs else max(quiet)
 
 
@@ -89,7 +89,7 @@ def test_whatever_is_said_of_syncs_none_is_cut_in_two(syncs: list[Sync], cutoff:
     if isinstance(found, dt.datetime):
         assert found <= at(cutoff)
         assert reach is None or found >= at(reach)
-        assert [sync for sync in syncs if sync.started < found and (sync.ended is None or sync.ended > found)] == []
+        assert [sync for sync in syncs if sync.started <= found and (sync.ended is None or sync.ended > found)] == []
 
 
 OK, RUNNING = Sync("c", at(1), at(2), SyncStatus.SUCCESSFUL), Sync("c", at(4), None, None)
@@ -104,6 +104,7 @@ RAN, LATER = f"{NAMED} ran at that time", "clone a later date"
         ([OK], 4, 0, NotSettled("that instant has not come yet")),
         ([OK, RUNNING], 6, 0, NotSettled(f"{NAMED} still runs")),
         ([OK, OVER], 8, 0, at(2)),
+        ([OK, Sync("c", at(5), at(7), SyncStatus.SUCCESSFUL)], 8, 0, at(2)),
         (
             [OK, OVER],
             8,

@@ -17,7 +17,8 @@ NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
 UP = NOW - dt.timedelta(days=30)
 GOOD, BAD = TickStatus.SKIPPED, TickStatus.FAILURE
 
-CAUSE = SerializableErrorInfo("history_assets.errors.FivetranError: found 401 from Fivetran\n", [], "FivetranError")
+RAW = SerializableErrorInfo("requests.exceptions.HTTPError: 401\n", [], "HTTPError")
+CAUSE = SerializableErrorInfo("history_assets.errors.FivetranError: found 401 from Fivetran\n", [], "FivetranError", RAW)
 ERROR = SerializableErrorInfo("SensorExecutionError: Error occurred\n", [], "SensorExecutionError", CAUSE)
 
 
