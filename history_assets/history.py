@@ -76,7 +76,7 @@ class History:
         with self._warehouse.reading():
             night = self._night(table, self._nights(table), moment)
             if not night.columns:
-                raise HistoryMissingError(f"found no table {table} on {night.date}: its schema was cloned that night without it")
+                raise HistoryMissingError(f"found no table {table} on {night.date}: its schema was cloned then without it")
             chosen = None if columns is None else _columns(night, columns)
             wanted = [(_column(night, name), _values(value)) for name, value in (where or {}).items()]
             return self._warehouse.ask(AsOf(night, chosen, wanted, deleted))

@@ -155,7 +155,7 @@ def test_a_table_as_of_a_day_is_what_was_landed(history: History, name: str) -> 
     for day in DAYS:
         state = TABLES[name][day]
         if state is None:
-            with pytest.raises(HistoryMissingError, match="cloned that night without it"):
+            with pytest.raises(HistoryMissingError, match="cloned then without it"):
                 history.as_of(f"crm.{name}", date(day))
             continue
         for deleted in (False, True):
