@@ -78,6 +78,7 @@ def test_the_log_tells_of_a_good_sync_of_every_schema_each_night(tmp_path: Path)
     assert all(at.date() == date_of(night) for night, at in enumerate(own))
 
 
+@pytest.mark.slow
 def test_a_small_night_after_many_skips_all_tables_but_those_that_changed_and_calls_all_that_is_watched(tmp_path: Path) -> None:
     landed = Landed(tmp_path / "ours", FEW)
     ours = Ours(tmp_path / "ours", landed, threads=2)
