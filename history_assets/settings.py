@@ -59,9 +59,12 @@ class Settings(BaseSettings):
     engine: Literal["duckdb", "snowflake"] = Field("duckdb", description="The warehouse: duckdb (embedded), or snowflake.")
     home: Path = Field(Path(".history"), description="Folder of everything that is kept: raw, clones, history, generated dbt.")
     timezone: zoneinfo.ZoneInfo = Field(
-        zoneinfo.ZoneInfo("UTC"), description="Zone in which a clone date begins, an IANA name such as Europe/Zurich."
+        zoneinfo.ZoneInfo("UTC"),
+        description="Zone in which a clone date begins, an IANA name such as Europe/Zurich; fixed by the first night.",
     )
-    cutoff: dt.time = Field(dt.time(0, 0), description="Local time of day, HH:MM, at which a clone date is cut off.")
+    cutoff: dt.time = Field(
+        dt.time(0, 0), description="Local time of day, HH:MM, at which a clone date is cut off; fixed by the first night."
+    )
     include: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="Schemas to take, as comma-separated shell patterns."
     )
@@ -86,7 +89,7 @@ class Settings(BaseSettings):
     threads: int = Field(4, ge=1, le=64, description="Schemas cloned, and tables folded, at the same time.")
     skip_unchanged: bool = Field(True, description="Fold no table that cannot have changed since the night before.")
     unchanged_hours: float = Field(
-        6, ge=0, le=720, description="Snowflake: hours before a quiet point in which what was altered counts as changed."
+        6, ge=0, le=720, description="Snowflake: hours before a quiet point in which what was altered may have changed."
     )
     healing_days: int = Field(
         30, ge=1, le=366, description="Dates back, the newest included, of which missed nights are made up for by themselves."

@@ -1,0 +1,76 @@
+"""The documentation says what there is: pages that are linked, settings and commands that exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from history_assets import cli
+from tests.settings_page import PAGE, page
+from tests.test_definitions import ORDER
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("examples/*.md"))]
+
+
+def test_the_reference_of_the_settings_is_theirs() -> None:
+    """If not: python -m tests.settings_page."""
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_linked_is_there(path: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)", path.read_text(encoding="utf-8"))
+
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        path = waiting.pop()
+        reached.add(path)
+        links = re.findall(r"\]\((?!https?://)([^)#]+\.md)", path.read_text(encoding="utf-8"))
+        waiting += [found for link in links if (found := (path.parent / link).resolve()) not in reached]
+
+    assert reached >= set(PAGES)
+
+
+def test_the_architecture_names_the_modules_in_the_order_of_their_imports() -> None:
+    layers = re.findall(r"^\| [^|`]+ \| (`[^|]+) \|", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M)
+    named = [name.strip("/") for layer in layers for name in re.findall(r"`([^`]+)`", layer)]
+    # A package whose modules are not all in one layer counts as where its last one is.
+    last = {module.partition(".")[0]: place for place, module in enumerate(ORDER) if module != "sandbox_connectors"}
+
+    assert named == sorted(last, key=lambda name: last[name])
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_are_those_of_the_command_line(path: Path) -> None:
+    """Their names and options; in tables, ``[…]`` marks what can be left out."""
+    known = _options(typer.main.get_command(cli.app))
+    said = re.findall(r"history-assets ((?:[a-z][a-z-]*)(?: [^`\n#|;]*)?)", path.read_text(encoding="utf-8"))
+    wrong = []
+    for words in (shlex.split(re.sub(r"[\[\]]|\\$|…", " ", each).replace("'", "")) for each in said):
+        name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        if name not in known or options - known[name]:
+            wrong.append(" ".join(words))
+
+    assert wrong == []
+
+
+def _options(command: typer.core.TyperGroup, before: str = "") -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, each in command.commands.items():
+        if hasattr(each, "commands"):
+            found |= _options(each, f"{name} ")
+        else:
+            found[before + name] = {option for one in each.params for option in (*one.opts, *one.secondary_opts)} | {"--help"}
+    return found
