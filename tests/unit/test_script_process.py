@@ -61,7 +61,7 @@ def running(pids: Path) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "GRACE", 0.5)
+    monkeypatch.setattr(process, "GRACE", 2.0)
 
 
 @pytest.fixture

@@ -72,7 +72,8 @@ def test_else_it_says_why_it_cannot(syncs: list[Sync], because: str) -> None:
     [
         ([], 0),
         ([sync(-60, -50)], 0),
-        ([sync(0, 5)], 0),
+        # One that begins at the very cutoff may have written by then.
+        ([sync(-60, -50), sync(0, 5)], -50),
         ([sync(-60, 0)], 0),
         ([sync(3, None)], 0),
         ([sync(-60, -50), sync(-10, 1)], -50),
@@ -91,7 +92,11 @@ def test_where_the_past_can_be_reached_the_last_whole_state_is_quiet(syncs: list
 
 @pytest.mark.parametrize(
     ("syncs", "because"),
-    [([sync(-10, None)], "ran at that time"), ([sync(-60, -50, failed=FAILURE)], "the last before, failed")],
+    [
+        ([sync(-10, None)], "ran at that time"),
+        ([sync(0, 5)], "ran at that time"),
+        ([sync(-60, -50, failed=FAILURE)], "the last before, failed"),
+    ],
 )
 def test_where_nothing_was_ever_whole_it_says_so(syncs: list[Sync], because: str) -> None:
     with pytest.raises(CloneError, match=rf"because .*{because}, and there was no instant before.*clone a later date"):
