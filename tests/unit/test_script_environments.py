@@ -121,7 +121,7 @@ def test_what_cannot_be_installed_is_one_line_and_leaves_nothing(home: Path, ind
 
     message = str(raised.value)
     assert message.startswith("found installing forecast, nowhere-to-be-found to end with 1, expected 0 (")
-    assert "No matching distribution found for nowhere-to-be-found" in message
+    assert "nowhere-to-be-found" in message.partition("expected 0")[2]  # as pip says it, or uv
     assert message.endswith("): correct the dependencies or the index")
     assert "\n" not in message
     assert [path.suffix for path in (home / "environments").iterdir()] == [".lock"]
