@@ -17,7 +17,7 @@ from rich.console import Console
 from history_assets.cli_scripts import FAILED, err, out, script_app
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
-from history_assets.leaving import Leaving
+from history_assets.own_process import OwnProcess
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,11 +51,11 @@ SchemaOption = Annotated[list[str] | None, typer.Option("--schema", help="A sche
 
 def program() -> None:
     """Be the command ``history-assets``: ``main`` in a process of its own."""
-    leaving = Leaving()
+    process = OwnProcess()
     try:
         main()
     except SystemExit as end:
-        leaving.code = end.code if isinstance(end.code, int) else 0 if end.code is None else None
+        process.code = end.code if isinstance(end.code, int) else 0 if end.code is None else None
         raise
 
 

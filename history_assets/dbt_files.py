@@ -25,6 +25,8 @@ from history_assets.errors import ProjectError
 from history_assets.inventory import Inventory, Schema, Table
 from history_assets.naming import clone_key, encode, refusal, snapshot_name, table_name
 
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""The one in C, where PyYAML was built with it: ten times as fast, which thousands of tables feel."""
 _OURS = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
 
 
@@ -180,7 +182,7 @@ def _schema_yaml(schema: Schema) -> str:
         for table in schema.tables
     ]
     data = {"version": 2, "sources": [source], "snapshots": snapshots}
-    return yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
+    return yaml.dump(data, Dumper=_DUMPER, allow_unicode=True, sort_keys=False)
 
 
 def _key_text(table: Table) -> str:

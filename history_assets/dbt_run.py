@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from history_assets.errors import ProjectError, WarehouseError
-from history_assets.leaving import Leaving
+from history_assets.own_process import OwnProcess
 from history_assets.settings import RUN_VARIABLE, Settings
 from history_assets.warehouse import open_warehouse
 
@@ -34,6 +34,9 @@ _PROJECT = "history_assets"
 
 _SILENT = ("--quiet", "--log-level", "none", "--no-write-json")
 """What failed is in the results; dbt would make a line of every event only to drop it, and write its manifest each night."""
+
+_CHOSEN = "chosen"
+"""Tag of the snapshots of a night: dbt holds each name that it is given against each node, which is slow for thousands."""
 
 _HTTPS = 443
 
@@ -92,7 +95,7 @@ class _Child:
         )
         self._tell({"project": str(project), "engine": settings.engine})
 
-    def fold(self, nights: Sequence[Night], say: Callable[[str], Any]) -> list[NightResult]:
+    def fold(self, nights: Sequence[Night], say: Callable[[str], Any], meanwhile: Callable[[], Any]) -> list[NightResult]:
         """See ``fold``."""
         asked = {
             "settings": self.settings.model_dump(mode="json", include={"engine", "home", "lock_timeout"}),
@@ -103,6 +106,7 @@ class _Child:
         with self._folder, self._process as process:
             try:
                 self._tell("fold")
+                meanwhile()
                 for line in process.stdout or ():
                     said = line.strip() or said
                     say(line.rstrip())
@@ -145,8 +149,16 @@ def ahead(project: Path, settings: Settings) -> Iterator[None]:
             child.end()
 
 
-def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callable[[str], Any]) -> list[NightResult]:
+def fold(
+    project: Path,
+    nights: Sequence[Night],
+    settings: Settings,
+    say: Callable[[str], Any],
+    meanwhile: Callable[[], Any] = lambda: None,
+) -> list[NightResult]:
     """Fold nights in the order given, in a child process; one result per night. ``say`` gets its output, line by line.
+
+    ``meanwhile`` is called once it is at work, and may neither read nor write the history.
 
     Raises WarehouseError when another process keeps the history to itself for too long, ProjectError when the child dies; what
     it had committed by then is in the ledger.
@@ -154,7 +166,7 @@ def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callab
     child = next((each for each in _loading if (each.project, each.settings) == (project, settings)), None)
     if child:
         _loading.remove(child)
-    return (child or _Child(project, settings)).fold(nights, say)
+    return (child or _Child(project, settings)).fold(nights, say, meanwhile)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -218,21 +230,27 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
 
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest
+    from dbt_common.clients.jinja import template_cache
 
     parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
     if not parsed.success:
         raise SystemExit(f"dbt could not load the project in {project}: {parsed.exception}")
-    return dbtRunner(manifest=cast(Manifest, parsed.result)), folders
+    manifest = cast(Manifest, parsed.result)
+    for macro in manifest.macros.values():
+        if macro.package_name == _PROJECT:
+            template_cache.get_node_template(macro)  # as dbt does when it first comes to it, in each thread; now there is time
+    return dbtRunner(manifest=manifest), folders
 
 
 def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:
     os.environ[RUN_VARIABLE] = json.dumps(night["run"])
-    for name, table in night["tables"].items():
+    for node in filter(lambda node: node.resource_type == "snapshot", runner.manifest.nodes.values()):
         # Not by the environment, all of which dbt goes through for every event that it logs.
-        runner.manifest.nodes[f"snapshot.{_PROJECT}.{name}"].config.meta["run"] = table
+        node.config.meta["run"] = night["tables"].get(node.name)
+        node.tags = [_CHOSEN] if node.name in night["tables"] else []
     began = time.monotonic()
     # The cache is of no use: the macros look at the one table that they fold.
-    done = runner.invoke(["snapshot", *_SILENT, "--no-populate-cache", "--select", *night["tables"], *folders])
+    done = runner.invoke(["snapshot", *_SILENT, "--no-populate-cache", "--select", f"tag:{_CHOSEN}", *folders])
     nodes = getattr(done.result, "results", None) or []
     failed = {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")}
     asked, seconds = len(night["tables"]), time.monotonic() - began
@@ -242,6 +260,6 @@ def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -
 
 
 if __name__ == "__main__":
-    leaving = Leaving()
+    process = OwnProcess()
     _child(Path(sys.argv[1]), Path(sys.argv[2]))
-    leaving.code = 0
+    process.code = 0

@@ -88,14 +88,16 @@ def fold(
     *,
     allow: Collection[Gate] = (),
     force: bool = False,
+    entered: Callable[[Sequence[Applied]], Any] = lambda rows: None,  # noqa: ARG005 - nobody asked
 ) -> dict[dt.date, dbt_run.NightResult]:
     """Fold every planned table that is not folded yet, date by date, and return what dbt said of each date.
 
-    One that cannot have changed is entered into the ledger as it was. ``allow`` opens gates for this once. ``force`` folds all,
-    folded or not, changed or not, and opens every gate. Raises SettingsError when the rule of cutoffs is not the one that the
-    history was built with.
+    One that cannot have changed is entered into the ledger as it was. Those of the first date are entered before dbt folds the
+    others, and ``entered`` is called meanwhile with what the ledger holds of them. ``allow`` opens gates for this once.
+    ``force`` folds all, folded or not, changed or not, and opens every gate. Raises SettingsError when the rule of cutoffs is
+    not the one that the history was built with.
     """
-    results: dict[dt.date, dbt_run.NightResult] = {}
+    plans, results = sorted(plans, key=lambda each: each.date), dict[dt.date, dbt_run.NightResult]()
     skipping = warehouse.settings.skip_unchanged and not force
     with dbt_run.ahead(project.folder, warehouse.settings):
         while True:
@@ -106,27 +108,30 @@ def fold(
                 raw = Raw.read(warehouse, plans, todo)
                 carried = _carry_out_of(todo, warehouse, plans, ledger, raw) if skipping else {}
             folding = [each for each in plans if todo[each.date]]
+            # The nights before those of the first date are in the ledger already.
+            rows = [row for each in plans[:1] for row in _enter(warehouse, each, carried.get(each.date, ()), say)]
             if folding:
                 _make_room(warehouse, todo, ledger)
                 nights = [night(each, todo[each.date], warehouse, allow, force, raw) for each in folding]
-                done = dbt_run.fold(project.folder, nights, warehouse.settings, say)
+                done = dbt_run.fold(project.folder, nights, warehouse.settings, say, functools.partial(entered, rows))
                 results |= {each.date: result for each, result in zip(folding, done, strict=True)}
-            for each in plans:
-                if entered := carried.get(each.date):
-                    warehouse.carry({one.schema: each.clones[one.schema] for one in entered}, entered)
-                    say(f"{each.date}: {len(entered)} tables cannot have changed")
-            if not carried or not _left(warehouse, plans, carried):
+            else:
+                entered(rows)
+            rows += [row for each in plans[1:] for row in _enter(warehouse, each, carried.get(each.date, ()), say)]
+            if len(rows) == sum(map(len, carried.values())):
                 return results
             # What was not entered after all, since the night before it failed or was held back, is folded itself.
             skipping = False
 
 
-def _left(warehouse: Warehouse, plans: Sequence[Plan], carried: Mapping[dt.date, Collection[Carried]]) -> bool:
-    """Say whether the ledger lacks any of the tables that were to be entered as unchanged."""
-    dates = sorted(carried)
-    ledger = warehouse.ledger({one.schema for of_date in carried.values() for one in of_date}, (dates[0], dates[-1]))
-    asked = {(date, one.schema, one.table) for date, of_date in carried.items() for one in of_date}
-    return any((each.date, *table) in asked for each in plans for table in each.todo(ledger))
+def _enter(warehouse: Warehouse, each: Plan, tables: Sequence[Carried], say: Callable[[str], Any]) -> list[Applied]:
+    """Enter tables of a date into the ledger as unchanged, and return its rows of them: of each, if all went well."""
+    if not tables:
+        return []
+    say(f"{each.date}: {len(tables)} tables cannot have changed")
+    ledger = warehouse.carry({one.schema: each.clones[one.schema] for one in tables}, tables)
+    asked, left = {(one.schema, one.table) for one in tables}, set(each.todo(ledger))
+    return [row for row in ledger if (row.schema, row.table) in asked - left]
 
 
 def _make_room(warehouse: Warehouse, todo: Mapping[dt.date, Collection[TableRef]], ledger: Collection[Applied]) -> None:

@@ -6,7 +6,7 @@ is told of it (``folding``).
 
 import collections
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -80,9 +80,16 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
         yield from ()
         dates = dates_of(context, settings.cutoffs(), now())
         selected = sorted(tables[key] for key in context.selected_asset_keys)
+        logged: set[tuple[str, str, dt.date]] = set()
+
+        def log(rows: Iterable[Applied]) -> None:
+            new = {(row.schema, row.table, row.date): row for row in rows}
+            log_materializations(context, [_materialization(row) for which, row in new.items() if which not in logged])
+            logged.update(new)
+
         try:
             plans = [plan(warehouse, selected, date) for date in dates]
-            results = fold(project, warehouse, plans, context.log.info, allow=config.allow)
+            results = fold(project, warehouse, plans, context.log.info, allow=config.allow, entered=log)
             schemas = {schema for schema, _ in selected}
             with warehouse.reading():
                 ledger = warehouse.ledger(schemas, (dates[0], dates[-1]))
@@ -98,7 +105,7 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
         for each in plans:
             rows, planned = of_date[each.date], set(each.tables)
             applied = (row for row in rows if (row.schema, row.table) in planned and _stands_for(row, each))
-            log_materializations(context, map(_materialization, applied))
+            log(applied)
             for schema, clone in each.clones.items():
                 context.log_event(folded_event(clone, _became(clone, project.inventory.schema(schema), rows, settings)))
             problems += problems_with(each, rows, results.get(each.date))

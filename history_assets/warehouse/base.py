@@ -320,8 +320,9 @@ class Warehouse(abc.ABC):
         return contextlib.nullcontext()
 
     @abc.abstractmethod
-    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
-        """Enter tables of a date's clones, by schema, into the ledger as applied and unchanged, in one transaction.
+    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> list[Applied]:
+        """Enter tables of a date's clones, by schema, into the ledger as applied and unchanged, in one transaction; return what
+        it then holds of these schemas and that date.
 
         One is left out whose applied night before is no longer the one that it names, or that has an entry for the date.
         """

@@ -219,9 +219,11 @@ class DuckDBWarehouse(Warehouse):
         # A process has a file open once: while it is, every further connection to it is there at once.
         return self._open(self.history, read_only=True) if self.history.is_file() else contextlib.nullcontext()
 
-    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
+    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> list[Applied]:
+        (date,) = {clone.date for clone in clones.values()}
         with self._open(self.history, read_only=False) as connection:
             duckdb_history.carry(connection, clones, tables)
+            return [applied_of(row) for row in duckdb_history.of_ledger(connection, select_ledger(LEDGER, clones, date, None))]
 
     def ask(self, question: Question) -> "pa.Table":
         with self._open(self.history, read_only=True) as connection:

@@ -237,9 +237,10 @@ class SnowflakeWarehouse(Warehouse):
     def place(self) -> str:
         return f"HISTORY_DATABASE={self.settings.database}"
 
-    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
+    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> list[Applied]:
         ledger, (date,) = snowflake_sql.ledger(self.settings.database), {clone.date for clone in clones.values()}
         self.sessions.transact(history_sql.carry(snowflake_sql.DIALECT, ledger, clones, tables), tag("fold", "", date))
+        return self.ledger(clones, date)
 
     def _entries(self, statement: Statement, query_tag: str) -> list[Applied]:
         return [applied_of(row) for row in self._of_ledger(statement, query_tag)]

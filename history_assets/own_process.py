@@ -1,0 +1,32 @@
+"""A process of this project's own, in which Dagster or dbt is loaded: how it collects garbage, and how it ends.
+
+Belongs here: what spares a process time in which somebody waits for nothing. Does not belong here: processes of others, such as
+Dagster's, or a script's.
+"""
+
+import atexit
+import gc
+import os
+import sys
+
+_COLLECT_AFTER = 50_000
+"""New objects before Python looks for garbage; by default 700, and it goes through all that importing made, again and again."""
+
+
+class OwnProcess:
+    """Collects garbage seldom, and ends at once when all that is to be done at its end is done and ``code`` says how it went.
+
+    Python takes the objects of Dagster and dbt apart one by one, for a second or more; all that was to be closed has been
+    closed by then. It is to be made before what registers something for the end, so as to come last.
+    """
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+        gc.set_threshold(_COLLECT_AFTER)
+        atexit.register(self._leave)
+
+    def _leave(self) -> None:
+        if self.code is not None:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(self.code)
