@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
+import sqlalchemy as sa
 
 # A storage is a plug-in of Dagster's; what one is made of has no public names.
 from dagster._config import UserConfigSchema
 from dagster._core.events import ASSET_EVENTS, DagsterEvent, DagsterEventBatchMetadata
-from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log import AssetKeyTable, SqlEventLogStorageTable, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
+from sqlalchemy.dialects.sqlite import insert
 
 BATCH_VARIABLE, BATCH = "DAGSTER_EVENT_BATCH_SIZE", "500"
 """How many events Dagster keeps before it stores them; SQLite binds 32,766 values to a statement, 7 are an event's."""
@@ -52,11 +54,22 @@ class BatchingEventLogStorage(SqliteEventLogStorage):
         with self.run_connection(events[0].run_id) as connection:
             connection.execute(self.prepare_insert_event_batch(events))
         with self.index_transaction() as connection:
-            for event in events:
-                stored: Any = connection.execute(self.prepare_insert_event(event))
-                (number,) = stored.inserted_primary_key
-                self._store_asset_event_tags(connection, [event], [number])
-                self._store_asset_event(connection, event, number)
+            rows = [self._event_to_row(event) for event in events]
+            table = SqlEventLogStorageTable
+            inserted = sa.insert(table).returning(table.c.id, sort_by_parameter_order=True)
+            numbers: list[Any] = list(connection.execute(inserted, rows).scalars())
+            self._store_asset_event_tags(connection, events, numbers)
+            self._remember_assets(connection, events, numbers, [row["asset_key"] for row in rows])
+
+    def _remember_assets(
+        self, connection: sa.Connection, events: Sequence[dg.EventLogEntry], numbers: Sequence[int], keys: Sequence[str]
+    ) -> None:
+        """Have each asset's own row say what its newest event does, as Dagster does by two statements an event."""
+        entries = [self._get_asset_entry_values(event, number, True) for event, number in zip(events, numbers, strict=True)]
+        connection.execute(insert(AssetKeyTable).on_conflict_do_nothing(), [{"asset_key": key} for key in dict.fromkeys(keys)])
+        said = [{"key": key, **entry} for key, entry in zip(keys, entries, strict=True) if entry]
+        for _, alike in itertools.groupby(said, key=tuple):
+            connection.execute(sa.update(AssetKeyTable).where(AssetKeyTable.c.asset_key == sa.bindparam("key")), list(alike))
 
 
 def log_materializations(context: dg.AssetExecutionContext, materializations: Iterable[dg.AssetMaterialization]) -> None:
