@@ -108,6 +108,7 @@ def test_a_small_night_after_many_skips_all_tables_but_those_that_changed_and_ca
     everything, changed = set(FEW.names), {("s00", "t01"), ("s00", "t11")}
     assert unchanged(warehouse, 0) == set()
     assert unchanged(warehouse, 1) == everything - changed
+    assert told_unchanged(ours, 1) == [(name, ("s00", name) not in changed) for _, name in FEW.names]
     assert entries(ours) == {name: [1, 2, 3, 4] for _, name in FEW.names}
     ours.history.check("ours", landed.columns, expected)
     found = json.loads((tmp_path / "phases.json").read_text())
@@ -135,6 +136,17 @@ def unchanged(warehouse: DuckDBWarehouse, night: int) -> set[tuple[str, str]]:
     rows = warehouse.ledger(date=date_of(night))
     assert [(row.schema, row.table) for row in rows] == FEW.names
     return {(row.schema, row.table) for row in rows if row.unchanged}
+
+
+def told_unchanged(ours: Ours, night: int) -> list[tuple[str, bool]]:
+    """Return what Dagster was told of a night of each table, once each: whether it was unchanged."""
+    found = []
+    with opened(ours.home) as instance:
+        for _, name in FEW.names:
+            events = instance.fetch_materializations(dg.AssetKey(["history", "s00", name]), 99).records
+            of_night = [event.asset_materialization for event in events if event.partition_key == str(date_of(night))]
+            found += [(name, bool(event.metadata["unchanged"].value)) for event in of_night if event]
+    return found
 
 
 def materialized(ours: Ours, key: list[str]) -> list[str]:

@@ -38,6 +38,7 @@ class Account:
         self._write(0, 12, {name: [_made(name), _filled(name)] for name in TABLES})
         self.project = refresh(self.warehouse.settings, self.warehouse).project
         self.number = 0
+        self.entered: list[Applied] = []
 
     def night(self, number: int) -> None:
         """Let a day pass up to a cutoff, and clone; then write on, as the next day begins."""
@@ -51,7 +52,7 @@ class Account:
     def fold(self, numbers: Sequence[int]) -> None:
         tables = [("crm", name) for name in TABLES]
         plans = [plan(self.warehouse, tables, FIRST + dt.timedelta(days=number)) for number in numbers]
-        fold(self.project, self.warehouse, plans, lambda _: None)
+        fold(self.project, self.warehouse, plans, lambda _: None, entered=self.entered.extend)
 
     def ledger(self) -> dict[tuple[str, dt.date], Applied]:
         return {(row.table, row.date): row for row in self.warehouse.ledger()}
@@ -130,6 +131,13 @@ def test_what_has_not_changed_is_carried(told: tuple[Account, list[dict[str, int
     assert seen[0] == {"folded": len(TABLES)}
     assert all(each.get("carried", 0) > 0 for each in seen[1:]), seen
     assert sum(each.get("held back", 0) for each in seen) > 0, seen
+
+
+def test_what_is_carried_first_is_told_while_the_rest_is_folded(told: tuple[Account, list[dict[str, int]]]) -> None:
+    account, _ = told
+    firsts = {FIRST + dt.timedelta(days=min(piece)) for piece in PIECES}
+    carried = [row for (_, date), row in account.ledger().items() if row.unchanged and date in firsts]
+    assert sorted(account.entered, key=str) == sorted(carried, key=str)
 
 
 def test_a_carried_night_is_its_applied_night_before(told: tuple[Account, list[dict[str, int]]]) -> None:
