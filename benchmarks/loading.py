@@ -25,12 +25,11 @@ def main() -> None:
     from dagster._core.remote_representation.external_data import RepositorySnap
 
     from benchmarks.child import peak
-    from history_assets.definitions import build_definitions
-    from history_assets.settings import Settings
+    from history_assets.definitions import defs
 
     over("imports")
     if sys.argv[1] == "ours":
-        definitions = build_definitions(Settings.from_env())
+        definitions = defs()
     else:
         tables = int(sys.argv[2])
         schemas = [f"s{each:02}" for each in range(-(-tables // 100))]

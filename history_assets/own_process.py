@@ -1,7 +1,6 @@
-"""A process of this project's own, in which Dagster or dbt is loaded: how it collects garbage, and how it ends.
+"""Processes in which Dagster or dbt is loaded: how they collect garbage, and how those of this project's own end.
 
-Belongs here: what spares a process time in which somebody waits for nothing. Does not belong here: processes of others, such as
-Dagster's, or a script's.
+Belongs here: what spares a process time in which somebody waits for nothing. Does not belong here: a script's process.
 """
 
 import atexit
@@ -13,6 +12,11 @@ _COLLECT_AFTER = 50_000
 """New objects before Python looks for garbage; by default 700, and it goes through all that importing made, again and again."""
 
 
+def collect_seldom() -> None:
+    """Have Python look for garbage less often in this process."""
+    gc.set_threshold(_COLLECT_AFTER)
+
+
 class OwnProcess:
     """Collects garbage seldom, and ends at once when all that is to be done at its end is done and ``code`` says how it went.
 
@@ -22,7 +26,7 @@ class OwnProcess:
 
     def __init__(self) -> None:
         self.code: int | None = None
-        gc.set_threshold(_COLLECT_AFTER)
+        collect_seldom()
         atexit.register(self._leave)
 
     def _leave(self) -> None:
