@@ -4,28 +4,25 @@ Belongs here: what is typed and what is shown. Does not belong here: any work. E
 """
 
 import contextlib
-import enum
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from history_assets.cli_scripts import FAILED, err, out, script_app
+from history_assets.cli_scripts import FAILED, script_app
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
 from history_assets.own_process import OwnProcess
+from history_assets.shown import Format, err, out, progress, said_as_json, status_grids, write
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from history_assets.settings import Settings
     from history_assets.warehouse.base import Warehouse
 
-WRONG_USE = 2
+WRONG_USE, INTERRUPTED = 2, 130
 _WRONG_USE = (UsageError, SettingsError, HistoryMissingError, WarehouseError)
 
 app = typer.Typer(
@@ -37,15 +34,8 @@ app = typer.Typer(
 app.add_typer(script_app, name="script")
 
 
-class Format(enum.StrEnum):
-    """How `as-of` writes a table."""
-
-    TABLE = "table"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
 DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 SchemaOption = Annotated[list[str] | None, typer.Option("--schema", help="A schema by its real name; can be repeated.")]
 
 
@@ -60,9 +50,16 @@ def program() -> None:
 
 
 def main() -> None:
-    """Run the command line; every error of this project is one line and an exit code: 1 found a failure, 2 wrong use."""
+    """Run the command line; every error of this project is one line and an exit code: 1 found a failure, 2 wrong use.
+
+    Ctrl-C ends with 130, as shells have it.
+    """
     try:
         app(standalone_mode=True)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            err.print("interrupted: what was finished is kept, run it again for the rest", markup=False, style="yellow")
+        raise
     except HistoryError as error:
         err.print(f"error: {error}", markup=False, style="red")
         sys.exit(WRONG_USE if isinstance(error, _WRONG_USE) else FAILED)
@@ -110,7 +107,9 @@ def refresh() -> None:
     from history_assets.reloading import reload_code_locations
 
     settings, warehouse = _open()
-    result = run_refresh(settings, warehouse)
+    with progress() as say:
+        say("reading the inventory, generating and parsing the dbt project")
+        result = run_refresh(settings, warehouse)
     for change in result.drift:
         out.print(change.line(), markup=False)
     for table, reason in result.refused.items():
@@ -151,7 +150,8 @@ def run(
     with dbt_run.ahead(project.folder, settings) if project else contextlib.nullcontext():
         from history_assets.nights import run_nights  # which takes about as long as dbt does
 
-        nights, failures = run_nights(settings, warehouse, dates, schema, reclone=reclone, allow=allow or ())
+        with progress() as say:
+            nights, failures = run_nights(settings, warehouse, dates, schema, reclone=reclone, allow=allow or (), say=say)
     for night in nights:
         out.print(f"{night.date}: {night.said()}", markup=False)
     for failure in failures:
@@ -177,7 +177,7 @@ def as_of(
     if format is Format.PARQUET and output is None:
         raise UsageError("found --format parquet without --output: expected a file to write to, such as --output table.parquet")
     _, warehouse = _open()
-    _write(History(warehouse).as_of(table, date, deleted=deleted), format, output)
+    write(History(warehouse).as_of(table, date, deleted=deleted), format, output)
 
 
 @app.command()
@@ -185,57 +185,86 @@ def verify(
     date: DateOption = None,
     schema: SchemaOption = None,
     repair: Annotated[bool, typer.Option("--repair", help="Fold the kept clones of wrong tables again.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prove that the history as of every night is that night's clone, and that every history agrees with itself.
 
     Example: history-assets verify --schema salesforce --repair
     """
     from history_assets.dates import parse_date
+    from history_assets.verification import Finding
     from history_assets.verification import repair as run_repair
     from history_assets.verification import verify as run_verify
 
     _, warehouse = _open()
     asked = schema, parse_date(date) if date else None
-    findings = list(run_verify(warehouse, *asked))
+
+    def look() -> list[Finding]:
+        found: list[Finding] = []
+        with progress() as say:
+            for finding in run_verify(warehouse, *asked):
+                found.append(finding)
+                say(f"compared {len(found)} nights and tables")
+        return found
+
+    findings = look()
     if repair and any(finding.problem for finding in findings):
         for finding in findings:
             if finding.problem:
                 err.print(f"repairing: {finding.problem}", markup=False, style="yellow")
-        for failure in run_repair(warehouse, findings, lambda line: out.print(line, markup=False)):
+        # What is folded goes where it does not mix with the document.
+        for failure in run_repair(warehouse, findings, lambda line: (err if as_json else out).print(line, markup=False)):
             err.print(f"error: {failure}", markup=False, style="red")
-        findings = list(run_verify(warehouse, *asked))
-    problems = [finding.problem for finding in findings if finding.problem]
-    for problem in problems:
-        err.print(f"differs: {problem}", markup=False, style="red")
+        findings = look()
+    problems = [finding for finding in findings if finding.problem]
     nights = [finding for finding in findings if finding.date]
+    exact = sum(1 for finding in nights if not finding.problem)
+    if as_json:
+        shown = [{"schema": each.schema, "table": each.table, "date": each.date, "problem": each.problem} for each in problems]
+        out.print(said_as_json({"nights": len(nights), "exact": exact, "problems": shown}), markup=False)
+    else:
+        for each in problems:
+            err.print(f"differs: {each.problem}", markup=False, style="red")
     if not nights:
         err.print("error: found no applied night with a clone to compare with: run a night first", markup=False, style="red")
-    else:
-        exact = sum(1 for finding in nights if not finding.problem)
+    elif not as_json:
         out.print(f"{exact} of {len(nights)} table-nights are exact", markup=False)
     if problems or not nights:
         raise typer.Exit(FAILED)
 
 
 @app.command()
-def status(days: Annotated[int, typer.Option(min=1, max=60, help="How many dates to show.")] = 5) -> None:
+def status(
+    days: Annotated[int, typer.Option(min=1, max=60, help="How many dates to show.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
     """Show what is cloned and applied on recent dates.
 
     Example: history-assets status --days 3
     """
+    import dataclasses
     import datetime as dt
-
-    from rich.table import Table
 
     from history_assets.status import recent
 
     settings, warehouse = _open()
     newest = settings.cutoffs().latest(dt.datetime.now(dt.UTC))
-    dates, rows = recent(warehouse, newest, days)
-    grid = Table("schema", *(f"{date:%m-%d}" for date in dates), box=None)
-    for name, nights in rows.items():
-        grid.add_row(name, *(str(night) for night in nights))
-    out.print(grid)
+    dates, schemas = recent(warehouse, newest, days)
+    if as_json:
+        found = [
+            {
+                "schema": name,
+                "nights": [
+                    {"date": date, "state": str(night), **dataclasses.asdict(night)}
+                    for date, night in zip(dates, nights, strict=True)
+                ],
+            }
+            for name, nights in schemas.items()
+        ]
+        out.print(said_as_json({"schemas": found}), markup=False)
+        return
+    for part in status_grids(dates, schemas):
+        out.print(part)
 
 
 @app.command()
@@ -268,6 +297,7 @@ def retention(
 @app.command()
 def doctor(
     print_setup: Annotated[bool, typer.Option("--print-setup", help="Print a script that sets up Snowflake.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check settings, connection and privileges, and say how to put right what is missing.
 
@@ -284,13 +314,18 @@ def doctor(
         names = SnowflakeCredentials.names_from_env()
         out.print(setup_script(Settings.without_credentials(), *names), markup=False, end="")
         return
-    failed = False
+    checks = []
     for check in examine(Settings.from_env, open_warehouse):
-        failed = failed or not check.ok
-        out.print(f"{'ok     ' if check.ok else 'missing'}  {check.what}", markup=False, style=None if check.ok else "red")
-        if not check.ok:
-            out.print(f"         {check.remedy}", markup=False)
-    if failed:
+        checks.append(check)
+        if not as_json:
+            out.print(f"{'ok     ' if check.ok else 'missing'}  {check.what}", markup=False, style=None if check.ok else "red")
+            if not check.ok:
+                out.print(f"         {check.remedy}", markup=False)
+    well = all(check.ok for check in checks)
+    if as_json:
+        shown = [{"what": check.what, "ok": check.ok, "remedy": None if check.ok else check.remedy} for check in checks]
+        out.print(said_as_json({"ok": well, "checks": shown}), markup=False)
+    if not well:
         raise typer.Exit(FAILED)
 
 
@@ -300,30 +335,3 @@ def _open() -> "tuple[Settings, Warehouse]":
 
     settings = Settings.from_env()
     return settings, open_warehouse(settings)
-
-
-def _write(table: "pa.Table", form: Format, output: Path | None) -> None:
-    target: Any = output or sys.stdout.buffer
-    if form is Format.CSV:
-        from pyarrow import csv
-
-        csv.write_csv(table, target)
-    elif form is Format.PARQUET:
-        from pyarrow import parquet
-
-        parquet.write_table(table, target)
-    else:
-        from rich.measure import Measurement
-        from rich.table import Table
-        from rich.text import Text
-
-        grid = Table(*table.column_names)
-        for row in table.to_pylist():
-            grid.add_row(*("" if value is None else Text(str(value)) for value in row.values()))
-        with output.open("w", encoding="utf-8") if output else contextlib.nullcontext() as file:
-            console = Console(file=file)
-            # As wide as its values: a table that is cut off says less than one that is scrolled.
-            console.width = max(
-                console.width, Measurement.get(console, console.options.update(max_width=100_000), grid).maximum
-            )
-            console.print(grid)

@@ -1,20 +1,17 @@
 """The command line's part on scripts: parse, call, print.
 
-Belongs here: what is typed and shown of ``history-assets script``, and how anything is shown. Does not belong here: any work.
+Belongs here: what is typed and shown of ``history-assets script``. Does not belong here: any work.
 """
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from history_assets.errors import UsageError
+from history_assets.shown import err, out
 
 FAILED = 1
-
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 script_app = typer.Typer(help="Scripts that are refreshed with the histories they read.", no_args_is_help=True)
 

@@ -8,7 +8,7 @@ import dataclasses
 import datetime as dt
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,11 @@ def run_nights(
     *,
     reclone: bool = False,
     allow: Collection[Gate] = (),
+    say: Callable[[str], Any] = lambda what: None,  # noqa: ARG005 - nobody asked
 ) -> tuple[list[NightReport], list[str]]:
     """Clone and fold some dates' schemas, by default all, and return what came of each date, and a line for what failed.
+
+    ``say`` is told what is being done.
 
     ``reclone`` makes clones again that exist; ``allow`` opens gates for this once. One date's failure stops no other. The dates
     share a run, and so one parse of the dbt project, where Dagster keeps their keys side by side, as it does new ones. Raises
@@ -104,6 +107,7 @@ def run_nights(
         settings.cutoffs().check_past(date, dt.datetime.now(dt.UTC))
     if schemas is not None:
         warehouse.inventory(schemas)
+    say("reading the inventory")
     refreshed = refresh(settings, warehouse, told=False)
     names = [schema.name for schema in refreshed.inventory.schemas if schemas is None or schema.name in schemas]
     clones = [dg.AssetKey(clone_key(name)) for name in names]
@@ -119,11 +123,13 @@ def run_nights(
         for first, last in ranges(keys, stored):
             config = {"ops": {"clone_schemas": {"config": {"reclone": reclone}}}}
             asked = dg.RunRequest(partition_key=first) if first == last else dg.RunRequest(tags=range_tags(first, last))
+            say(f"cloning {len(clones)} schemas of {' to '.join(dict.fromkeys((first, last)))}")
             cloned = _run(definitions, CLONES_JOB, instance, asked, clones, config)
             made |= set(materialized(instance, cloned.run_id))
             failures += _failures(cloned)
         for request in fold_requests("", sorted(made), histories, stored):
             opened = {"ops": {"fold_histories": {"config": {"allow": [gate.name for gate in allow]}}}}
+            say(f"folding {len(request.asset_selection or ())} tables")
             done = _run(definitions, SNAPSHOTS_JOB, instance, request, request.asset_selection or (), opened)
             folded |= set(materialized(instance, done.run_id))
             failures += _failures(done)
@@ -187,13 +193,17 @@ def _run(
 ) -> dg.ExecuteInProcessResult:
     # Without its checks: planned, never run, and shown as skipped.
     selected = definitions.resolve_job_def(job).get_subset(asset_selection=set(keys), asset_check_selection=set())
-    return selected.execute_in_process(
+    done = selected.execute_in_process(
         run_config=_QUIET | config,
         instance=instance,
         partition_key=asked.partition_key,
         tags=asked.tags,
         raise_on_error=False,
     )
+    errors = [event.step_failure_data.error for event in done.all_node_events if event.is_step_failure]
+    if any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors):
+        raise KeyboardInterrupt  # which Dagster took for a failure like any other
+    return done
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> list[str]:

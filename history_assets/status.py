@@ -18,11 +18,16 @@ class Night:
     applied: int
     quarantined: int
 
+    @property
+    def clone_gone(self) -> bool:
+        """Whether it was applied and its clone is no longer there."""
+        return self.cloned is None and self.applied > 0
+
     def __str__(self) -> str:
         if self.quarantined:
-            return f"{self.quarantined} quarantined"
+            return f"{self.quarantined} held"
         if self.cloned is None:
-            return "applied, clone gone" if self.applied else "missing"
+            return "applied*" if self.clone_gone else "missing"
         if self.applied == 0:
             return "cloned"
         return "applied" if self.applied >= self.cloned else f"{self.applied}/{self.cloned}"

@@ -38,7 +38,7 @@ ORDER = [
     "automation", "scripts.links", "scripts.process",
     "scripts.environments", "scripts.assets", "scripts.automation", "scripts.checking", "spines", "history", "status",
     "doctor",
-    "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "cli_scripts", "cli",
+    "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "shown", "cli_scripts", "cli",
 ]
 # fmt: on
 

@@ -3,14 +3,17 @@
 import csv
 import datetime as dt
 import io
+import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from rich.console import Console
 
 from history_assets import cli
 from tests.landing import Landing
@@ -18,6 +21,7 @@ from tests.landing import Landing
 Run = Callable[..., tuple[int, str, str]]
 
 DAY_BEFORE, DAY = "2026-11-20", "2026-11-21"
+FILES = ("raw/crm", "history")
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +34,8 @@ def run(story_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     """Type a command; returns its exit code and what it wrote to both streams."""
     monkeypatch.setenv("HISTORY_HOME", str(story_home))
     monkeypatch.setenv("DAGSTER_HOME", str(story_home / "dagster"))
-    monkeypatch.setattr(cli, "out", cli.Console(soft_wrap=True, highlight=False))
-    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, soft_wrap=True, highlight=False))
+    monkeypatch.setattr(cli, "out", Console(soft_wrap=True, highlight=False))
+    monkeypatch.setattr(cli, "err", Console(stderr=True, soft_wrap=True, highlight=False))
 
     def type_in(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["history-assets", *words])
@@ -141,6 +145,39 @@ def test_a_date_that_was_never_applied_names_the_nearest(run: Run) -> None:
 def test_verify_proves_every_night(run: Run) -> None:
     assert run("verify") == (0, "2 of 2 table-nights are exact\n", "")
     assert run("verify", "--date", DAY, "--schema", "crm") == (0, "1 of 1 table-nights are exact\n", "")
+
+
+def test_other_programs_read_json(run: Run, story_home: Path) -> None:
+    days = (dt.datetime.now(dt.UTC).date() - dt.date.fromisoformat(DAY)).days + 1
+    applied = {"date": DAY, "state": "applied", "cloned": 1, "applied": 1, "quarantined": 0}
+
+    assert json.loads(run("verify", "--json", "--date", DAY)[1]) == {"nights": 1, "exact": 1, "problems": []}
+    (crm,) = json.loads(run("status", "--json", "--days", str(min(days, 60)))[1])["schemas"]
+    assert crm["schema"] == "crm"
+    assert [night for night in crm["nights"] if night["date"] == DAY] == ([applied] if days <= 60 else [])
+    files = [f"the file {story_home}/{name}.duckdb" for name in FILES]
+    looked_at = ["the settings, for duckdb", f"the folder {story_home}", *files]
+    assert json.loads(run("doctor", "--json")[1]) == {
+        "ok": True,
+        "checks": [{"what": what, "ok": True, "remedy": None} for what in looked_at],
+    }
+
+
+def test_json_says_what_is_wrong(run: Run, story_home: Path) -> None:
+    """A row is changed behind everybody's back, and put back."""
+    change = "update crm.account set name = {} where name = {} and dbt_valid_to is null"
+    with duckdb.connect(str(story_home / "history.duckdb")) as connection:
+        connection.execute(change.format("'Eve'", "'a,\"b'"))
+
+    code, printed, complaint = run("verify", "--json", "--date", DAY)
+
+    assert (code, complaint) == (1, "")
+    found = json.loads(printed)
+    problem = found["problems"][0].pop("problem")
+    assert found == {"nights": 1, "exact": 0, "problems": [{"schema": "crm", "table": "account", "date": DAY}]}
+    assert problem.startswith(f"crm.account as of {DAY}: 1 rows only in history, 1 only in the clone, such as ")
+    with duckdb.connect(str(story_home / "history.duckdb")) as connection:
+        connection.execute(change.format("'a,\"b'", "'Eve'"))
 
 
 def test_status_shows_the_recent_dates(run: Run) -> None:
