@@ -86,19 +86,26 @@ def select_ledger(ledger: str, schemas: Collection[str] | None, date: dt.date | 
 def select_applied_before(ledger: str, schemas: Collection[str] | None, date: dt.date) -> Statement:
     """Read, of each table of some schemas, the entry that is applied next before a date."""
     among = "" if schemas is None else f" and {_among(schemas)}"
+    # Of thousands of nights, the few that are asked for are found without a look at what is wide.
     text = (
-        f"select * from {ledger} where status = 'applied'{among} and clone_date < cast(? as date) "
-        "qualify row_number() over (partition by schema_name, table_name order by cutoff desc) = 1"
+        f"select * from {ledger} where status = 'applied' and (schema_name, table_name, cutoff) in "
+        f"(select schema_name, table_name, max(cutoff) from {ledger} "
+        f"where status = 'applied'{among} and clone_date < cast(? as date) group by schema_name, table_name)"
     )
     return Statement(text, (*sorted(schemas or ()), str(date)), compute=True)
 
 
 def select_column_nights(ledger: str, schemas: Collection[str]) -> Statement:
     """Read, of each table of some schemas, the applied nights whose columns are not those of the one before."""
-    text = (
-        f"select * from {ledger} where status = 'applied' and {_among(schemas)} "
-        "qualify lag(columns) over (partition by schema_name, table_name order by cutoff) is distinct from columns"
+    known = (
+        f"select schema_name, table_name, cutoff, md5(columns) as of_columns from {ledger} "
+        f"where status = 'applied' and {_among(schemas)}"
     )
+    changed = (
+        f"select schema_name, table_name, cutoff from ({known}) as known "
+        "qualify lag(of_columns) over (partition by schema_name, table_name order by cutoff) is distinct from of_columns"
+    )
+    text = f"select * from {ledger} where status = 'applied' and (schema_name, table_name, cutoff) in ({changed})"
     return Statement(text, tuple(sorted(schemas)), compute=True)
 
 
@@ -130,12 +137,14 @@ def carry(dialect: Dialect, ledger: str, clones: Mapping[str, Clone], tables: Se
         f"select {', '.join(_ENTERED.values())} "
         f"from (select told.*, cast(? as date) as clone_date, {moment} as cutoff from ({dialect.rows_of('?', _TOLD)}) as told) "
         "as told join ("
-        "select *, max(entry) over (partition by schema_name, table_name) as newest_entry, "
-        f"count(case when cutoff = {moment} then 1 end) over (partition by schema_name, table_name) as there, "
-        f"row_number() over (partition by schema_name, table_name, status, cutoff < {moment} order by cutoff desc) as place "
-        f"from {ledger}) as before on before.schema_name = told.schema_name and before.table_name = told.table_name "
-        f"where before.status = 'applied' and before.cutoff < told.cutoff and before.place = 1 and before.there = 0 "
-        "and before.clone_id = told.clone_before"
+        "select schema_name, table_name, max(entry) as newest_entry, "
+        f"count(case when cutoff = {moment} then 1 end) as there, "
+        f"max(case when status = 'applied' and cutoff < {moment} then cutoff end) as cutoff_before "
+        f"from {ledger} group by schema_name, table_name) as known "
+        "on known.schema_name = told.schema_name and known.table_name = told.table_name "
+        f"join {ledger} as before on before.schema_name = known.schema_name and before.table_name = known.table_name "
+        "and before.cutoff = known.cutoff_before "
+        "where before.status = 'applied' and known.there = 0 and before.clone_id = told.clone_before"
     )
     known, at = json.dumps(told), instant(cutoff)
     return [
@@ -163,7 +172,7 @@ _TOLD = ("schema_name", "table_name", "clone_before", "clone_id", "quiet_point",
 _ENTERED = {
     "schema_name": "told.schema_name",
     "table_name": "told.table_name",
-    "entry": "before.newest_entry + 1",
+    "entry": "known.newest_entry + 1",
     "clone_date": "told.clone_date",
     "clone_id": "told.clone_id",
     "cutoff": "told.cutoff",
