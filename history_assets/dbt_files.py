@@ -14,6 +14,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -75,7 +76,7 @@ def render(inventory: Inventory, engine: str = "duckdb") -> Rendered:
         kept.append(Schema(schema.name, tuple(table for table in schema.tables if not reasons[table.name])))
     files = _fixed_files(_fixed_project())
     files["versions.json"] = json.dumps({name: importlib.metadata.version(name) for name in ("dbt-core", f"dbt-{engine}")})
-    files |= {f"generated/{encode(schema.name)}.yml": _schema_yaml(schema) for schema in kept}
+    files |= {f"generated/{encode(schema.name)}.yml": _schema_yaml(schema) for schema in kept if schema.tables}
     files["inventory.json"] = Inventory(tuple(kept)).to_json()
     return Rendered(files, refused)
 
@@ -176,13 +177,18 @@ def _schema_yaml(schema: Schema) -> str:
         {
             "name": snapshot_name(schema.name, table.name),
             "relation": f"source('{name}', '{encode(table.name)}')",
-            "description": f"Every version of each row of {table_name(schema.name, table.name)}; {_key_text(table)}.",
+            "description": _plain(f"Every version of each row of {table_name(schema.name, table.name)}; {_key_text(table)}."),
             "config": {"schema": schema.name, "alias": table.name},
         }
         for table in schema.tables
     ]
     data = {"version": 2, "sources": [source], "snapshots": snapshots}
     return yaml.dump(data, Dumper=_DUMPER, allow_unicode=True, sort_keys=False)
+
+
+def _plain(text: str) -> str:
+    """Return a text with its Jinja marks broken: dbt renders descriptions too, and a key's column may have any name."""
+    return re.sub(r"\{(?=[{%#])", "{ ", text)
 
 
 def _key_text(table: Table) -> str:

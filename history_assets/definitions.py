@@ -17,7 +17,7 @@ from history_assets.clones import clone_assets, fivetran_specs
 from history_assets.healing import healing_sensor
 from history_assets.inventory import Inventory
 from history_assets.jobs import AssetJob, asset_jobs
-from history_assets.own_process import collect_seldom
+from history_assets.own_process import settle
 from history_assets.refreshing import drift_sensor, refresh_job
 from history_assets.retaining import retention_job, retention_schedule
 from history_assets.scripts.assets import broken_asset, longest_pause, script_asset
@@ -105,5 +105,5 @@ class _Scripts:
 @dg.definitions
 def defs() -> dg.Definitions:
     """Return the definitions for the environment's settings."""
-    collect_seldom()  # thousands of assets are thousands of objects that stay
+    settle()
     return build_definitions(Settings.from_env())

@@ -75,6 +75,8 @@ def refusal(schema: str, table: str) -> str | None:
     """Return why a table's name cannot be carried by dbt and Dagster, or nothing when it can."""
     if any(mark in name for name in (schema, table) for mark in ("{{", "{%", "{#")):
         return "its name holds Jinja marks, which dbt would render: rename or exclude it"
+    if any("\r" in name for name in (schema, table)):
+        return "its name holds a carriage return, which dbt would drop: rename or exclude it"
     length = len(snapshot_name(schema, table))
     if length > LONGEST_ENCODED:
         return f"its encoded name has {length} characters, expected at most {LONGEST_ENCODED}: rename or exclude it"

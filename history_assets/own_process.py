@@ -1,6 +1,6 @@
-"""Processes in which Dagster or dbt is loaded: how they collect garbage, and how those of this project's own end.
+"""Processes in which Dagster or dbt is loaded: how they collect garbage, whose their files are, how those of our own end.
 
-Belongs here: what spares a process time in which somebody waits for nothing. Does not belong here: a script's process.
+Belongs here: what a process is told once, at its start. Does not belong here: a script's process.
 """
 
 import atexit
@@ -11,10 +11,18 @@ import sys
 _COLLECT_AFTER = 50_000
 """New objects before Python looks for garbage; by default 700, and it goes through all that importing made, again and again."""
 
+_OWN = 0o077
+"""Permissions that new files and folders do not get: whatever a home holds is as private as the data."""
 
-def collect_seldom() -> None:
-    """Have Python look for garbage less often in this process."""
+USUAL_UMASK = os.umask(_OWN)
+os.umask(USUAL_UMASK)
+"""What they would otherwise not get, for files that somebody asked for by name; the only way to read it is to set it."""
+
+
+def settle() -> None:
+    """Have Python look for garbage less often in this process, and keep the files that it makes from other people."""
     gc.set_threshold(_COLLECT_AFTER)
+    os.umask(_OWN)
 
 
 class OwnProcess:
@@ -26,7 +34,7 @@ class OwnProcess:
 
     def __init__(self) -> None:
         self.code: int | None = None
-        collect_seldom()
+        settle()
         atexit.register(self._leave)
 
     def _leave(self) -> None:

@@ -12,20 +12,41 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
+from history_assets.own_process import USUAL_UMASK
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from history_assets.status import Night
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+def legible(text: str, kept: str = "") -> str:
+    """Return a text whose characters all show: names may hold any, and a terminal would obey some, but for those to be kept."""
+    return "".join(each if each.isprintable() or each in kept else ascii(each)[1:-1] for each in text)
+
+
+class Lines(Console):
+    """A console that shows texts as they are, each on the line or lines that it is given."""
+
+    def __init__(self, *, stderr: bool = False, file: IO[str] | None = None) -> None:
+        super().__init__(stderr=stderr, file=file, soft_wrap=True, highlight=False)
+        # What goes wrong is told in a line each, which a name must not break.
+        self._kept = "" if stderr else "\n"
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts, without what would steer a terminal, and whatever else rich can draw."""
+        super().print(*(legible(each, self._kept) if isinstance(each, str) else each for each in objects), **options)
+
+
+out = Lines()
+err = Lines(stderr=True)
 
 _DATES, _NAME = 5, 22
 """Dates side by side, and the width of the schemas' names, longer ones being broken: what 80 columns have room for."""
@@ -51,7 +72,7 @@ def status_grids(dates: Sequence[dt.date], schemas: Mapping[str, Sequence["Night
         days = (Column(f"{date:%m-%d}", no_wrap=True, min_width=8) for date in dates[some])
         grid = Table(Column("schema", overflow="fold", width=_NAME), *days, box=None)
         for name, nights in schemas.items():
-            grid.add_row(Text(name), *(str(night) for night in nights[some]))
+            grid.add_row(Text(legible(name)), *(str(night) for night in nights[some]))
         yield grid
     if any(night.clone_gone for nights in schemas.values() for night in nights):
         yield "* its clone is gone"
@@ -88,6 +109,7 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
     try:
         with unfinished.open("wb") as file:
             yield file
+        unfinished.chmod(0o666 & ~USUAL_UMASK)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -96,9 +118,9 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
 def _drawn(table: "pa.Table") -> str:
     from rich.measure import Measurement
 
-    grid = Table(*table.column_names)
+    grid = Table(*(Column(Text(legible(name))) for name in table.column_names))
     for row in table.to_pylist():
-        grid.add_row(*("" if value is None else Text(str(value)) for value in row.values()))
+        grid.add_row(*("" if value is None else Text(legible(str(value), "\n")) for value in row.values()))
     console = Console(file=None, highlight=False)
     # As wide as its values: a table that is cut off says less than one that is scrolled.
     console.width = max(console.width, Measurement.get(console, console.options.update(max_width=100_000), grid).maximum)

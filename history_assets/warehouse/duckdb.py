@@ -117,7 +117,7 @@ class DuckDBWarehouse(Warehouse):
                 os.utime(source, (written, written))  # a checkpoint is no sync
                 made.chmod(0o600)
                 clone = self._describe(made, schema, date, cutoff, quiet_point, tables)
-                made.chmod(0o444)
+                made.chmod(0o400)
                 made.replace(target)
                 sync_folder(target.parent)
             except BaseException:

@@ -13,9 +13,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from rich.console import Console
 
 from history_assets import cli
+from history_assets.shown import Lines
 from tests.landing import Landing
 
 Run = Callable[..., tuple[int, str, str]]
@@ -34,8 +34,8 @@ def run(story_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     """Type a command; returns its exit code and what it wrote to both streams."""
     monkeypatch.setenv("HISTORY_HOME", str(story_home))
     monkeypatch.setenv("DAGSTER_HOME", str(story_home / "dagster"))
-    monkeypatch.setattr(cli, "out", Console(soft_wrap=True, highlight=False))
-    monkeypatch.setattr(cli, "err", Console(stderr=True, soft_wrap=True, highlight=False))
+    monkeypatch.setattr(cli, "out", Lines())
+    monkeypatch.setattr(cli, "err", Lines(stderr=True))
 
     def type_in(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["history-assets", *words])

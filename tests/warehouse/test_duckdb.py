@@ -133,7 +133,7 @@ def test_a_clone_is_frozen(crm: Landing, warehouse: DuckDBWarehouse) -> None:
     crm.execute("crm", AFTER, "delete from item", "drop table tag cascade")
 
     assert contents(clone) == before
-    assert stat.S_IMODE(clone.stat().st_mode) == 0o444
+    assert stat.S_IMODE(clone.stat().st_mode) == 0o400
 
 
 def test_a_clone_that_exists_is_kept_unless_another_is_asked_for(crm: Landing, warehouse: DuckDBWarehouse) -> None:
