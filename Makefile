@@ -7,7 +7,7 @@ STORIES := $(addprefix tests/stories/test_,gates.py columns.py verify.py unchang
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-slow bench clean
+.PHONY: demo test test-slow bench audit clean
 
 demo: .venv/installed
 	$(BIN)/history-assets demo $(ARGS)
@@ -39,6 +39,11 @@ bench: .venv/installed-test
 .venv/installed-test: .venv/installed
 	$(PIP) install --constraint constraints.txt --editable '.[test]'
 	touch $@
+
+# Known vulnerabilities of what is pinned; asks public databases.
+audit: .venv/installed
+	$(PIP) install pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean:
 	rm -rf .venv .history .demo .backtest build ./*.egg-info

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("examples/*.md"))]
 
 NOT_RUN = {
-    r"make (demo|test|bench)": "what runs this test, or takes minutes to hours; the Makefile's targets are looked up",
+    r"make (demo|test|bench|audit)": "what runs this test, or takes minutes to hours; the Makefile's targets are looked up",
     r"python -m benchmarks|python -m tests\.stories|pytest ": "takes minutes to hours; that it can be loaded is looked up",
     r"python examples/backtest\.py|HISTORY_INCLUDE=salesforce history-assets demo": "told by test_examples.py",
     r"pip install": "needs a package registry; the Makefile does the same",
