@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from history_assets import cli
+from history_assets.shown import Lines
 from tests.stories.engines import Engine, Night
 from tests.stories.test_gates import Seen, Story
 
@@ -146,8 +147,8 @@ def verify(fresh: Story, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """Type ``history-assets verify``; returns its exit code and what it wrote to both streams."""
     for name, value in fresh.engine.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cli, "out", cli.Console(soft_wrap=True, highlight=False))
-    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, soft_wrap=True, highlight=False))
+    monkeypatch.setattr(cli, "out", Lines())
+    monkeypatch.setattr(cli, "err", Lines(stderr=True))
 
     def type_in(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["history-assets", "verify", *words])
