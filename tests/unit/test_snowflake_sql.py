@@ -175,9 +175,10 @@ GOLDEN: dict[str, tuple[Statement, str, type]] = {
     ),
     "the nights before": (
         history_sql.select_applied_before(LEDGER, {"b", "a"}, DATE),
-        'select * from "HISTORY"."_history_assets"."applied" where status = \'applied\' and schema_name in (?, ?) '
-        "and clone_date < cast(? as date) "
-        "qualify row_number() over (partition by schema_name, table_name order by cutoff desc) = 1",
+        'select * from "HISTORY"."_history_assets"."applied" where status = \'applied\' '
+        "and (schema_name, table_name, cutoff) in (select schema_name, table_name, max(cutoff) "
+        'from "HISTORY"."_history_assets"."applied" where status = \'applied\' and schema_name in (?, ?) '
+        "and clone_date < cast(? as date) group by schema_name, table_name)",
         expressions.Select,
     ),
     "stamps": (
