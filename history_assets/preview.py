@@ -87,11 +87,12 @@ def rows_table(columns: Sequence[str], key: Collection[str], rows: Sequence[Row]
 
 
 def tables_table(rows: Collection[Applied]) -> str:
-    """Return which tables of a schema a night changed most, and by how many rows, as Markdown."""
+    """Return which tables of a schema a night changed most, by how many rows, and which were held back, as Markdown."""
     changed = sorted((row for row in rows if row.opened or row.closed), key=lambda row: (-row.opened - row.closed, row.table))
     lines = [[escaped(row.table), f"{row.opened:,}", f"{row.closed:,}", f"{row.rows:,}"] for row in changed[:TABLES]]
-    head = f"{len(changed)} of {len(rows)} tables changed."
-    return f"{head}\n\n{_table(['table', 'opened', 'closed', 'rows'], lines)}" if lines else head
+    said = [f"{len(changed)} of {len(rows)} tables changed."]
+    said += [f"Held back: {escaped(row.problem)}" for row in rows if row.problem][:TABLES]
+    return "\n\n".join([*said, *([_table(["table", "opened", "closed", "rows"], lines)] if lines else [])])
 
 
 def escaped(text: str) -> str:

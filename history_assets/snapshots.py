@@ -108,7 +108,7 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
             rows = of_date[each.date]
             log_materializations(context, (_materialization(row, previews.get(night_of(row))) for row in made[each.date]))
             for schema, clone in each.clones.items():
-                changes = tables_table([row for row in rows if row.schema == schema and _stands_for(row, clone)])
+                changes = tables_table([row for row in rows if (row.schema, row.clone_id) == (schema, clone.clone_id)])
                 became = _became(clone, project.inventory.schema(schema), rows, settings)
                 context.log_event(folded_event(clone, became, changes))
             problems += problems_with(each, rows, results.get(each.date))
