@@ -180,7 +180,7 @@ class Settings(BaseSettings):
     @field_validator("owners")
     @classmethod
     def _people_or_teams(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(re.fullmatch(r"team:[\w.-]+|[^\s@,:]+@[^\s@,:]+\.[^\s@,:]+", owner) for owner in value):
+        if not all(re.fullmatch(r"team:[\w.-]+|[\w.%+-]+@[\w.-]+\.[A-Za-z]{2,7}", owner, re.ASCII) for owner in value):
             raise ValueError("expected e-mail addresses or team:name, comma-separated")
         return value
 

@@ -116,8 +116,12 @@ class Pages:
 
     def _launcher(self, asset: str) -> Locator:
         self._open(f"/assets/{asset}?view=partitions")
+        # What is chosen before the page knows its dates is forgotten.
+        expect(self.page.get_by_text("Partitions Selected")).to_be_visible()
         self.page.get_by_role("button", name="Materialize").first.click()
-        return self.page.get_by_role("dialog").filter(has_text="Launch runs to materialize")
+        dialog = self.page.get_by_role("dialog").filter(has_text="Launch runs to materialize")
+        expect(dialog.get_by_text(re.compile(r"^\d+ partitions?$"))).to_be_visible()
+        return dialog
 
     def _launch(self, dialog: Locator) -> None:
         dialog.get_by_role("button", name=re.compile("^Launch")).click()
