@@ -150,10 +150,10 @@ def _materialization(row: Applied, changes: str | None) -> dg.AssetMaterializati
             "dagster/row_count": dg.MetadataValue.int(row.rows),
             "opened": dg.MetadataValue.int(row.opened),
             "closed": dg.MetadataValue.int(row.closed),
+            **({"changes": dg.MetadataValue.md(changes)} if changes else {}),
             "cutoff": dg.MetadataValue.timestamp(row.cutoff),
             "quiet_point": dg.MetadataValue.timestamp(row.quiet_point),
             "clone_id": dg.MetadataValue.text(row.clone_id),
             "unchanged": dg.MetadataValue.bool(row.unchanged),
-            **({"changes": dg.MetadataValue.md(changes)} if changes else {}),
         },
     )

@@ -16,7 +16,7 @@ from tests.ui.pages import Pages, opened
 
 LANDED = "shop_billing"
 CLONED, CHANGED = "clones/salesforce", "history/salesforce/opportunity"
-COLOURS = 64
+COLOURS = 128
 """As many as a page of text and lines needs; a picture then is a third as large."""
 
 
