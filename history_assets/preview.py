@@ -23,11 +23,14 @@ TABLES = 20
 LARGEST = 100_000
 """Changed rows of a table beyond which nobody sorts them to find the first."""
 
+AT_ONCE = 999
+"""Characters of Markdown that Dagster's pages show at once; more of it only opens on demand."""
+
 _CELLS = 4
 _LONGEST = 40
 
-_MARKUP = re.compile(r"[^\w\s.,:;/@+=%-]|_")
-"""Characters that Markdown may take for markup; named by its number, none ever is."""
+_MARKUP = re.compile(r"[!#$&*<>\[\\\]^_`{|}~]")
+"""Characters that Markdown may take for markup."""
 
 Night = tuple[str, str, dt.date]
 """A table's night: schema, table, date."""
@@ -98,7 +101,8 @@ def tables_table(rows: Collection[Applied]) -> str:
 def escaped(text: str) -> str:
     """Return a text of any kind as one line of Markdown that shows it, and nothing else."""
     line = "".join(each if each.isprintable() else " " for each in text)
-    return _MARKUP.sub(lambda mark: f"&#{ord(mark[0])};", line)
+    # Whatever stands before it, a bar that is named by its number ends no cell.
+    return _MARKUP.sub(lambda mark: "&#124;" if mark[0] == "|" else f"\\{mark[0]}", line)
 
 
 def _value(text: str | None) -> str:
@@ -112,4 +116,14 @@ def _few(cells: Sequence[str]) -> str:
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines])
+    """Return as many of the lines, but at least one, as are shown at once."""
+    text = "\n".join(_line(cells) for cells in [head, ["---"] * len(head), *lines[:1]])
+    for cells in lines[1:]:
+        if len(text) + len(line := _line(cells)) >= AT_ONCE:
+            break
+        text += f"\n{line}"
+    return text
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

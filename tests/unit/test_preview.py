@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from history_assets.errors import WarehouseError
-from history_assets.preview import LARGEST, TABLES, night_of, row_changes, rows_table, tables_table
+from history_assets.preview import AT_ONCE, LARGEST, TABLES, night_of, row_changes, rows_table, tables_table
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Applied, AppliedColumn, Status
 from history_assets.warehouse.reading_sql import NightChanges
@@ -70,6 +70,17 @@ def test_rows_without_a_key_and_copies_of_one_come_and_go() -> None:
     ]
     twice = [("closed", "1", "a"), ("opened", "1", "b"), ("opened", "1", "b")]
     assert [line[0] for line in cells(rows_table(["id", "v"], ["id"], twice, 5))] == ["", "closed", "opened", "opened"]
+
+
+def test_it_is_as_short_as_the_pages_show_at_once() -> None:
+    rows = [("opened", str(number), "_" * 40) for number in range(50)]
+
+    found = rows_table(["id", "v"], ["id"], rows, 50)
+
+    lines = cells(found)[1:]
+    assert AT_ONCE - len(found) in range(110)
+    assert lines == [["opened", str(number), "v: " + "_" * 40] for number in range(len(lines))]
+    assert len(cells(rows_table(["_" * 999], [], [("opened", "x")], 5))) == 2
 
 
 def test_it_is_short() -> None:
