@@ -48,7 +48,7 @@ def pictures(date: str) -> dict[str, Callable[[Pages], object]]:
 if __name__ == "__main__":
     url, folder, date = sys.argv[1].rstrip("/"), Path(sys.argv[2]), sys.argv[3]
     dismiss_greeting(url)
-    with opened(url, 1280, 760) as pages:
+    with opened(url, 1280, 900) as pages:
         for name, go in pictures(date).items():
             go(pages)
             save(pages, folder / name)
