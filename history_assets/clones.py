@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import dagster as dg
 from pydantic import Field
 
+from history_assets.descriptions import clones_of, contents
 from history_assets.errors import HistoryError
 from history_assets.failures import Problem, failure, kind_of
 from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
 from history_assets.naming import clone_key, encode, fivetran_key
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
+from history_assets.settings import Settings
 from history_assets.warehouse.base import Clone, Warehouse
 
 
@@ -26,7 +28,7 @@ class CloneConfig(dg.Config):
     reclone: bool = Field(False, description="Clone again where a clone of the date exists; by default it is kept as it is.")
 
 
-def fivetran_specs(inventory: Inventory) -> list[dg.AssetSpec]:
+def fivetran_specs(inventory: Inventory, settings: Settings) -> list[dg.AssetSpec]:
     """Return the landing schemas, which Fivetran fills and Dagster only looks at."""
     return [
         dg.AssetSpec(
@@ -34,6 +36,8 @@ def fivetran_specs(inventory: Inventory) -> list[dg.AssetSpec]:
             group_name=encode(schema.name),
             kinds={"fivetran"},
             description=f"The schema `{schema.name}` as Fivetran lands it: {len(schema.tables)} tables, overwritten.",
+            owners=settings.owners,
+            metadata={"clones": clones_of(schema.name), "contents": contents(schema)},
         )
         for schema in inventory.schemas
     ]
@@ -124,6 +128,8 @@ def _spec(schema: Schema, warehouse: Warehouse) -> dg.AssetSpec:
             f"The schema `{schema.name}` as it was at the cutoff of each date: a zero-copy clone of its "
             f"{len(schema.tables)} tables, frozen."
         ),
+        owners=warehouse.settings.owners,
+        metadata={"raw": dg.MetadataValue.asset(dg.AssetKey(fivetran_key(schema.name))), "contents": contents(schema)},
         freshness_policy=freshness(warehouse.settings.cutoffs()),
         skippable=True,
     )

@@ -55,7 +55,7 @@ def build_definitions(
     retaining = [retention_job(warehouse, now)] if settings.clone_retention_days else []
     return dg.Definitions(
         assets=[
-            *fivetran_specs(inventory),
+            *fivetran_specs(inventory, settings),
             clone_assets(inventory, warehouse, now),
             history_assets(project, warehouse, now),
             *scripts.assets,

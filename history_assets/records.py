@@ -74,9 +74,9 @@ class Folded:
 _FOLDED = "folded"
 
 
-def folded_event(clone: Clone, folded: Folded) -> dg.AssetObservation:
-    """Return what Dagster is told of a clone that was folded, for ``Records.folded`` to find."""
-    metadata = {_FOLDED: dg.MetadataValue.json(dataclasses.asdict(folded))}
+def folded_event(clone: Clone, folded: Folded, changes: str) -> dg.AssetObservation:
+    """Return what Dagster is told of a clone that was folded, for ``Records.folded`` to find; ``changes`` is for people."""
+    metadata = {"changes": dg.MetadataValue.md(changes), _FOLDED: dg.MetadataValue.json(dataclasses.asdict(folded))}
     return dg.AssetObservation(dg.AssetKey(clone_key(clone.schema)), partition=str(clone.date), metadata=metadata)
 
 

@@ -6,6 +6,7 @@ is told of it (``folding``).
 
 import collections
 import datetime as dt
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,14 +15,16 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 from pydantic import Field
 
 from history_assets.dbt_files import DbtProject
+from history_assets.descriptions import COLUMN_SCHEMA, clones_of, history_columns, shows_columns
 from history_assets.errors import HistoryError
 from history_assets.event_log import log_materializations
 from history_assets.failures import WHOLE_RUN, Problem, failure, kind_of
-from history_assets.folding import Plan, TableRef, fold, plan, problems_with
+from history_assets.folding import Plan, fold, plan, problems_with
 from history_assets.gates import Gate
-from history_assets.inventory import Schema
+from history_assets.inventory import Inventory, Schema
 from history_assets.naming import clone_key, encode, history_key, snapshot_name
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
+from history_assets.preview import Night, night_of, row_changes, tables_table
 from history_assets.records import Folded, folded_event, tables_mark
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Applied, Clone, Status, Warehouse
@@ -34,12 +37,14 @@ class FoldConfig(dg.Config):
 
 
 class HistoryTranslator(DagsterDbtTranslator):
-    """Names and describes the asset of a snapshot; ``tables`` maps each snapshot's dbt name to its table."""
+    """Names and describes the asset of a snapshot; ``inventory`` has the tables."""
 
-    def __init__(self, tables: Mapping[str, TableRef], settings: Settings) -> None:
+    def __init__(self, inventory: Inventory, settings: Settings) -> None:
         # Every table of a schema comes from the one asset of its clones.
         super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True, enable_code_references=False))
-        self.tables = tables
+        self.tables = {snapshot_name(schema, table.name): (schema, table) for schema, table in inventory.tables()}
+        self.shows_columns = shows_columns(inventory)
+        self.owners = settings.owners
         self.engine = settings.engine
         self.freshness = freshness(settings.cutoffs())
 
@@ -49,22 +54,25 @@ class HistoryTranslator(DagsterDbtTranslator):
             return spec
         node = manifest["nodes"][unique_id]
         schema, table = self.tables[node["name"]]
+        columns = {COLUMN_SCHEMA: history_columns(table)} if self.shows_columns else {}
         return spec.replace_attributes(
-            key=dg.AssetKey(history_key(schema, table)),
+            key=dg.AssetKey(history_key(schema, table.name)),
             # Not as dagster-dbt says it: with the name of a table by which Dagster takes the asset for its own parent, in a job
             # of what is downstream of it alone.
             deps=[dg.AssetDep(clone_key(schema))],
             group_name=encode(schema),
             kinds={"dbt", self.engine},
             description=node["description"],
+            owners=self.owners,
+            metadata={**spec.metadata, "clones": clones_of(schema), **columns},
             freshness_policy=self.freshness,
         )
 
 
 def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.AssetsDefinition:
     """Return the asset of every table's history, downstream of its schema's clones, same partitions."""
-    named = {snapshot_name(schema, table.name): (schema, table.name) for schema, table in project.inventory.tables()}
-    tables = {dg.AssetKey(history_key(*table)): table for table in named.values()}
+    refs = [(schema, table.name) for schema, table in project.inventory.tables()]
+    tables = {dg.AssetKey(history_key(*ref)): ref for ref in refs}
     settings = warehouse.settings
 
     @dbt_assets(
@@ -72,7 +80,7 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
         name="fold_histories",
         partitions_def=CLONE_DATES,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        dagster_dbt_translator=HistoryTranslator(named, settings),
+        dagster_dbt_translator=HistoryTranslator(project.inventory, settings),
         pool="history",
     )
     def history(context: dg.AssetExecutionContext, config: FoldConfig) -> Iterator[Any]:
@@ -80,34 +88,37 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
         yield from ()
         dates = dates_of(context, settings.cutoffs(), now())
         selected = sorted(tables[key] for key in context.selected_asset_keys)
-        logged: set[tuple[str, str, dt.date]] = set()
+        logged: set[Night] = set()
+        previews: dict[Night, str] = {}
 
         def log(rows: Iterable[Applied]) -> None:
-            new = {(row.schema, row.table, row.date): row for row in rows}
-            log_materializations(context, [_materialization(row) for which, row in new.items() if which not in logged])
+            new = {night: row for row in rows if (night := night_of(row)) not in logged}
+            log_materializations(context, [_materialization(row, previews.get(night)) for night, row in new.items()])
             logged.update(new)
 
         try:
             plans = [plan(warehouse, selected, date) for date in dates]
             results = fold(project, warehouse, plans, context.log.info, allow=config.allow, entered=log)
             schemas = {schema for schema, _ in selected}
+            of_date = collections.defaultdict[dt.date, list[Applied]](list)
             with warehouse.reading():
-                ledger = warehouse.ledger(schemas, (dates[0], dates[-1]))
+                for row in warehouse.ledger(schemas, (dates[0], dates[-1])):
+                    of_date[row.date].append(row)
+                made = {each.date: _made(each, of_date[each.date]) for each in plans}
                 columns = warehouse.column_nights(schemas) if results else []
+                previews.update(row_changes(warehouse, list(itertools.chain(*made.values())), columns))
             for line in warehouse.keep_functions(columns):
                 context.log.warning(line)
         except HistoryError as error:
             raise failure("nothing was folded", [Problem(WHOLE_RUN, None, str(error), kind_of(error))]) from error
         problems: list[Problem] = []
-        of_date = collections.defaultdict[dt.date, list[Applied]](list)
-        for row in ledger:
-            of_date[row.date].append(row)
         for each in plans:
-            rows, planned = of_date[each.date], set(each.tables)
-            applied = (row for row in rows if (row.schema, row.table) in planned and _stands_for(row, each))
-            log(applied)
+            rows = of_date[each.date]
+            log(made[each.date])
             for schema, clone in each.clones.items():
-                context.log_event(folded_event(clone, _became(clone, project.inventory.schema(schema), rows, settings)))
+                changes = tables_table([row for row in rows if (row.schema, row.clone_id) == (schema, clone.clone_id)])
+                became = _became(clone, project.inventory.schema(schema), rows, settings)
+                context.log_event(folded_event(clone, became, changes))
             problems += problems_with(each, rows, results.get(each.date))
         if problems:
             raise failure(f"{len(problems)} of {len(selected) * len(dates)} tables were not folded", problems)
@@ -129,12 +140,17 @@ def _became(clone: Clone, schema: Schema | None, ledger: Collection[Applied], se
     )
 
 
-def _stands_for(row: Applied, each: Plan) -> bool:
-    clone = each.clones[row.schema]
-    return (row.status, row.date, row.clone_id) == (Status.APPLIED, each.date, clone.clone_id)
+def _made(each: Plan, rows: Collection[Applied]) -> list[Applied]:
+    """Return the rows of the ledger by which the tables of a plan are folded."""
+    planned = set(each.tables)
+    return [row for row in rows if (row.schema, row.table) in planned and _stands_for(row, each.clones[row.schema])]
 
 
-def _materialization(row: Applied) -> dg.AssetMaterialization:
+def _stands_for(row: Applied, clone: Clone) -> bool:
+    return (row.status, row.date, row.clone_id) == (Status.APPLIED, clone.date, clone.clone_id)
+
+
+def _materialization(row: Applied, changes: str | None) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         dg.AssetKey(history_key(row.schema, row.table)),
         partition=str(row.date),
@@ -142,6 +158,7 @@ def _materialization(row: Applied) -> dg.AssetMaterialization:
             "dagster/row_count": dg.MetadataValue.int(row.rows),
             "opened": dg.MetadataValue.int(row.opened),
             "closed": dg.MetadataValue.int(row.closed),
+            **({"changes": dg.MetadataValue.md(changes)} if changes else {}),
             "cutoff": dg.MetadataValue.timestamp(row.cutoff),
             "quiet_point": dg.MetadataValue.timestamp(row.quiet_point),
             "clone_id": dg.MetadataValue.text(row.clone_id),

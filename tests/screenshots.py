@@ -1,33 +1,23 @@
-"""Take the README's pictures of a running demo: ``python tests/screenshots.py http://127.0.0.1:3000 docs 2026-11-20``.
+"""Take the README's pictures of a running demo: ``python -m tests.screenshots http://127.0.0.1:3000 docs 2026-11-20``.
 
 Needs Chromium. Not a test: what the pictures show is for a person to judge.
 """
 
+import io
 import json
-import subprocess
 import sys
-import tempfile
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
-PAGES = {
-    "asset-graph.png": "/locations/__repository__@history_assets/asset-groups/shop_billing/lineage",
-    "clone-partitions.png": "/assets/clones/salesforce?view=partitions&partition={date}",
-}
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--window-size=1280,660",
-    "--timeout=25000",
-    "--virtual-time-budget=40000",
-)
+from PIL import Image
+
+from tests.ui.pages import Pages, opened
+
+LANDED = "shop_billing"
+CLONED, CHANGED = "clones/salesforce", "history/salesforce/opportunity"
+COLOURS = 128
+"""As many as a page of text and lines needs; a picture then is a third as large."""
 
 
 def dismiss_greeting(url: str) -> None:
@@ -38,19 +28,27 @@ def dismiss_greeting(url: str) -> None:
         assert json.load(answer) == {"data": {"setNuxSeen": True}}
 
 
-def take(page: str, picture: Path) -> None:
-    """Take a picture of a page, once it has loaded what it shows."""
-    with tempfile.TemporaryDirectory() as profile:
-        subprocess.run(
-            ["chromium", *FLAGS, f"--user-data-dir={profile}", f"--screenshot={picture.absolute()}", page],
-            check=True,
-            timeout=120,
-            stderr=subprocess.DEVNULL,
-        )
+def save(pages: Pages, picture: Path) -> None:
+    """Take a picture of a page that has loaded what it shows."""
+    pages.page.wait_for_load_state("networkidle")
+    with Image.open(io.BytesIO(pages.page.screenshot(animations="disabled"))) as image:
+        image.convert("RGB").quantize(COLOURS).save(picture, optimize=True)
+
+
+def pictures(date: str) -> dict[str, Callable[[Pages], object]]:
+    """Return how to come to what each picture shows."""
+    return {
+        "asset-graph.png": lambda pages: pages.group(LANDED),
+        "clone-partitions.png": lambda pages: pages.metadata(CLONED, date),
+        "history-changes.png": lambda pages: pages.metadata(CHANGED, date),
+        "history-plots.png": lambda pages: (pages.overview(CHANGED), pages.plots()),
+    }
 
 
 if __name__ == "__main__":
     url, folder, date = sys.argv[1].rstrip("/"), Path(sys.argv[2]), sys.argv[3]
     dismiss_greeting(url)
-    for name, path in PAGES.items():
-        take(url + path.format(date=date), folder / name)
+    with opened(url, 1280, 900) as pages:
+        for name, go in pictures(date).items():
+            go(pages)
+            save(pages, folder / name)

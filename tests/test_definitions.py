@@ -6,12 +6,14 @@ import datetime as dt
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
+from history_assets import descriptions
 from history_assets.definitions import build_definitions
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
@@ -31,7 +33,8 @@ ORDER = [
     "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake",
     "warehouse", "fivetran", "fivetran.syncs", "fivetran.quiet", "fivetran.log", "fivetran.api", "fivetran.sources",
     "fivetran.completions", "fivetran.silence", "unchanged", "dbt_files", "dbt_run", "drift", "sighting", "refresh",
-    "reloading", "partitions", "failures", "folding", "event_log", "records", "missing", "clones", "snapshots",
+    "reloading", "partitions", "failures", "folding", "event_log", "records", "missing", "descriptions", "preview", "clones",
+    "snapshots",
     "verification", "retention",
     "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "alerts", "watching", "scripts", "scripts.metadata",
     "scripts.folder", "refreshing", "retaining",
@@ -168,6 +171,66 @@ def test_a_refreshed_home_has_every_asset(landing: Landing, settings: Settings) 
         "history/my_x20_shop/Order_x20_Item": ["exact"],
         "history/my_x20_shop/t": ["exact"],
     }
+
+
+def test_every_asset_says_whose_it_is_what_it_holds_and_what_it_is_of(
+    landing: Landing, make_settings: Callable[..., Settings]
+) -> None:
+    landing.execute(
+        "crm", "2026-11-19T22:00", "create table account (id int primary key, name varchar, _fivetran_synced timestamptz)",
+        "create table note (text varchar, _fivetran_synced timestamptz)",
+    )  # fmt: skip
+    settings = make_settings(owners=("team:data", "ann@example.com"))
+    refresh(settings, DuckDBWarehouse(settings))
+
+    graph = build_definitions(settings).resolve_asset_graph()
+
+    nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
+    assert {tuple(node.owners) for node in nodes.values()} == {("team:data", "ann@example.com")}
+    assert {name: node.kinds for name, node in nodes.items()} == {
+        "fivetran/crm": {"fivetran"},
+        "clones/crm": {"duckdb"},
+        "history/crm/account": {"dbt", "duckdb"},
+        "history/crm/note": {"dbt", "duckdb"},
+    }
+    links = {name: {key: each.value for key, each in _links(node.metadata)} for name, node in nodes.items()}
+    assert links == {
+        "fivetran/crm": {"clones": dg.AssetKey(["clones", "crm"])},
+        "clones/crm": {"raw": dg.AssetKey(["fivetran", "crm"])},
+        "history/crm/account": {"clones": dg.AssetKey(["clones", "crm"])},
+        "history/crm/note": {"clones": dg.AssetKey(["clones", "crm"])},
+    }
+    contents = [
+        {"table": "account", "columns": 3, "key": "id"},
+        {"table": "note", "columns": 2, "key": None},
+    ]
+    for name in ("fivetran/crm", "clones/crm"):
+        assert [record.data for record in nodes[name].metadata["contents"].records] == contents
+    columns = nodes["history/crm/account"].metadata["dagster/column_schema"].schema.columns
+    assert [(column.name, column.type, column.description) for column in columns[:3]] == [
+        ("id", "INTEGER", "Part of the key."),
+        ("name", "VARCHAR", None),
+        ("_fivetran_synced", "TIMESTAMP WITH TIME ZONE", None),
+    ]
+    assert [column.name for column in columns[3:]] == ["dbt_valid_from", "dbt_valid_to"]
+
+
+def _links(metadata: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(key, each) for key, each in metadata.items() if isinstance(each, dg.DagsterAssetMetadataValue)]
+
+
+def test_columns_are_left_out_where_there_are_too_many_to_hand_on(
+    landing: Landing, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landing.execute("crm", "2026-11-19T22:00", "create table account (id int, _fivetran_synced timestamptz)")
+    refresh(settings, DuckDBWarehouse(settings))
+    key = dg.AssetKey(["history", "crm", "account"])
+
+    def shows_columns(most: int) -> bool:
+        monkeypatch.setattr(descriptions, "MOST_COLUMNS", most)
+        return "dagster/column_schema" in build_definitions(settings).resolve_asset_graph().get(key).metadata
+
+    assert [shows_columns(most) for most in (2, 1)] == [True, False]
 
 
 def test_clones_and_histories_are_stale_hours_after_a_cutoff_that_left_nothing(

@@ -143,6 +143,48 @@ class Changes(Question):
         return Statement(text, (instant(night.cutoff),) * 2)
 
 
+@dataclasses.dataclass(frozen=True)
+class NightChanges(Question):
+    """The first rows that an applied night opened or closed, those of a key side by side, the closed one first.
+
+    ``before`` has the columns of the night before. Which of both comes first, the values after it as texts, none of them longer
+    than ``longest``; the stamp of the sync is left out.
+    """
+
+    night: Applied
+    before: Applied
+    limit: int
+    longest: int
+
+    @property
+    def about(self) -> Applied:
+        return self.night
+
+    def ask(self, dialect: Dialect, history: HistoryTable) -> Answer:
+        every = shown_columns(dialect, [self.night, self.before] if self.before is not self.night else [self.night])
+        shown = [each for each in every if each.name.lower() != SYNCED]
+        values, _ = _physical(dialect, shown, history.columns or {})
+        side, moment = helper("_side", shown), f"cast(? as {dialect.timestamp})"
+        names = [f"v{number}" for number, _ in enumerate(shown)]
+        taken = "".join(f", {value} as {name}" for value, name in zip(values, names, strict=True))
+        order = [*(name for name, each in zip(names, shown, strict=True) if each.name in self.night.key), "side"]
+        texts = "".join(
+            f", left(cast({name} as varchar), {self.longest}) as {quote(each.name)}"
+            for name, each in zip(names, shown, strict=True)
+        )
+        at = instant(self.night.cutoff)
+        return Answer(
+            Statement(
+                f"with turned as (select case when dbt_valid_from = {moment} then 'opened' else 'closed' end as side{taken} "
+                f"from {history.sql} where dbt_valid_from = {moment} or dbt_valid_to = {moment}) "
+                f"select side as {quote(side)}{texts} from turned order by {', '.join(order)} limit {int(self.limit)}",
+                (at, at, at),
+                compute=True,
+            ),
+            dict.fromkeys([side, *(each.name for each in shown)], "VARCHAR"),
+        )
+
+
 def shown_columns(dialect: Dialect, nights: Sequence[Applied]) -> list[Shown]:
     """Return the columns that any of some nights had, the newest night's first, those of another type under another name."""
     found: dict[tuple[str, str], Shown] = {}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -126,6 +127,18 @@ def test_output_is_in_the_compute_logs(folder: Folder, capfd: pytest.CaptureFixt
     )
     assert "to stdout" in (logs.stdout or b"").decode()
     assert "to stderr" in (logs.stderr or b"").decode()
+
+
+def test_a_script_is_run_without_a_warning(folder: Folder) -> None:
+    """Of those that Python shows: what is deprecated Dagster uses itself, too."""
+    folder.write("plain", script())
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert folder.run("plain").success
+
+    unseen = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+    assert [str(each.message) for each in caught if not issubclass(each.category, unseen)] == []
 
 
 def test_a_script_reports_by_dagster_pipes(folder: Folder) -> None:

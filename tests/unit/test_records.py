@@ -136,9 +136,9 @@ TWO = Folded("two", (), ("u",), "all", "t", 0)
 
 def test_what_was_folded_last_counts(instance: dg.DagsterInstance) -> None:
     for event in (
-        folded_event(clone("one", DATE), Folded("one", ("t",), (), "all", "t", 1)),
-        folded_event(clone("two", DATE), TWO),
-        folded_event(clone("x", OTHER), Folded("x", (), (), "all", "t", 0)),
+        folded_event(clone("one", DATE), Folded("one", ("t",), (), "all", "t", 1), ""),
+        folded_event(clone("two", DATE), TWO, ""),
+        folded_event(clone("x", OTHER), Folded("x", (), (), "all", "t", 0), ""),
     ):
         instance.report_runless_asset_event(event)
     instance.report_runless_asset_event(dg.AssetObservation(CRM, partition=DATE, metadata={"by": "somebody else"}))

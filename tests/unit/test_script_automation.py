@@ -80,7 +80,7 @@ def ran(
             context.log_event(dg.AssetMaterialization(key, partition=date))
         for schema, tables in (left or {}).items():
             clone = Clone(schema, dt.date.fromisoformat(D21), str(uuid.uuid4()), NIGHT, NIGHT, 1, 1, 1, "")
-            context.log_event(folded_event(clone, Folded(clone.clone_id, tuple(tables), (), "", "", 0)))
+            context.log_event(folded_event(clone, Folded(clone.clone_id, tuple(tables), (), "", "", 0), ""))
         if fails:
             raise dg.Failure("one could not be folded", allow_retries=False)
 

@@ -34,6 +34,8 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "THREADS": "2",
         "LOCK_TIMEOUT": "1.5",
         "WEBSERVER": "127.0.0.1:3000",
+        "OWNERS": "team:data, ann.b@example.com",
+        "PREVIEW_ROWS": "3",
     }.items():
         monkeypatch.setenv(f"HISTORY_{name}", value)
 
@@ -52,6 +54,8 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "threads": 2,
         "lock_timeout": 1.5,
         "webserver": "127.0.0.1:3000",
+        "owners": ("team:data", "ann.b@example.com"),
+        "preview_rows": 3,
     }
     assert settings.model_dump(include=set(given)) == given
     assert settings.timezone.key == "Europe/Zurich"
