@@ -4,7 +4,7 @@ Belongs here: what is typed and what is shown. Does not belong here: any work. E
 """
 
 import contextlib
-import enum
+import dataclasses
 import os
 import signal
 import sys
@@ -12,24 +12,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
-from history_assets.cli_scripts import FAILED, err, out, script_app
+from history_assets.cli_scripts import FAILED, script_app
+from history_assets.cli_tables import Format
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
+from history_assets.interrupts import noticed
 from history_assets.leaving import Leaving
+from history_assets.terminal import bar, err, grid, out, print_document
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from history_assets.settings import Settings
+    from history_assets.verification import Finding
     from history_assets.warehouse.base import Warehouse
 
 WRONG_USE = 2
+STOPPED = 128 + signal.SIGINT
 _WRONG_USE = (UsageError, SettingsError, HistoryMissingError, WarehouseError)
 
+
+class _Stoppable(TyperGroup):
+    """Commands that Ctrl-C ends in one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with noticed():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("stopped: what was done is kept, nothing is half-done; run it again to go on", markup=False, style="red")
+            raise typer.Exit(STOPPED) from None
+
+
 app = typer.Typer(
-    help="Every Fivetran schema as a nightly clone, folded into an exact history.",
+    cls=_Stoppable,
+    help="Every Fivetran schema as a nightly clone, folded into an exact history.\n\nExample: history-assets demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,16 +54,9 @@ app = typer.Typer(
 app.add_typer(script_app, name="script")
 
 
-class Format(enum.StrEnum):
-    """How `as-of` writes a table."""
-
-    TABLE = "table"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
 DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]
 SchemaOption = Annotated[list[str] | None, typer.Option("--schema", help="A schema by its real name; can be repeated.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
 
 
 def program() -> None:
@@ -88,7 +98,10 @@ def demo(
     settings, warehouse = _open()
     if settings.engine != "duckdb":
         raise UsageError(f"found HISTORY_ENGINE={settings.engine}: the sandbox is DuckDB's, unset it for the demo")
-    if not run_demo(settings, warehouse, days, out):
+    failures = run_demo(settings, warehouse, days, lambda line: out.print(line, markup=False), bar)
+    for failure in failures:
+        err.print(f"error: {failure}", markup=False, style="red")
+    if failures:
         raise typer.Exit(FAILED)
     if ui:
         # Whoever ends this process means the servers too.
@@ -110,7 +123,8 @@ def refresh() -> None:
     from history_assets.reloading import reload_code_locations
 
     settings, warehouse = _open()
-    result = run_refresh(settings, warehouse)
+    with bar() as watch:
+        result = run_refresh(settings, warehouse, watch=watch)
     for change in result.drift:
         out.print(change.line(), markup=False)
     for table, reason in result.refused.items():
@@ -148,10 +162,11 @@ def run(
 
     settings, warehouse = _open()
     dates, project = parse_dates(date), dbt_files.current(settings.home)
-    with dbt_run.ahead(project.folder, settings) if project else contextlib.nullcontext():
+    with bar() as watch, dbt_run.ahead(project.folder, settings) if project else contextlib.nullcontext():
+        watch("loading Dagster", 0, None)
         from history_assets.nights import run_nights  # which takes about as long as dbt does
 
-        nights, failures = run_nights(settings, warehouse, dates, schema, reclone=reclone, allow=allow or ())
+        nights, failures = run_nights(settings, warehouse, dates, schema, reclone=reclone, allow=allow or (), watch=watch)
     for night in nights:
         out.print(f"{night.date}: {night.said()}", markup=False)
     for failure in failures:
@@ -170,14 +185,17 @@ def as_of(
 ) -> None:
     """Show a table as it was known at the cutoff of a date.
 
-    Example: history-assets as-of salesforce.account 2026-11-20 --format csv --output account.csv
+    Example: history-assets as-of salesforce.account 2026-11-20
+
+    Example: history-assets as-of crm.lead 2026-11-20 --format csv --output a.csv
     """
+    from history_assets.cli_tables import write
     from history_assets.history import History
 
     if format is Format.PARQUET and output is None:
         raise UsageError("found --format parquet without --output: expected a file to write to, such as --output table.parquet")
     _, warehouse = _open()
-    _write(History(warehouse).as_of(table, date, deleted=deleted), format, output)
+    write(History(warehouse).as_of(table, date, deleted=deleted), format, output)
 
 
 @app.command()
@@ -185,10 +203,13 @@ def verify(
     date: DateOption = None,
     schema: SchemaOption = None,
     repair: Annotated[bool, typer.Option("--repair", help="Fold the kept clones of wrong tables again.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prove that the history as of every night is that night's clone, and that every history agrees with itself.
 
     Example: history-assets verify --schema salesforce --repair
+
+    Example: history-assets verify --json
     """
     from history_assets.dates import parse_date
     from history_assets.verification import repair as run_repair
@@ -196,46 +217,65 @@ def verify(
 
     _, warehouse = _open()
     asked = schema, parse_date(date) if date else None
-    findings = list(run_verify(warehouse, *asked))
-    if repair and any(finding.problem for finding in findings):
-        for finding in findings:
-            if finding.problem:
-                err.print(f"repairing: {finding.problem}", markup=False, style="yellow")
-        for failure in run_repair(warehouse, findings, lambda line: out.print(line, markup=False)):
+
+    def look() -> "list[Finding]":
+        with bar(shown=not as_json) as watch:
+            return list(run_verify(warehouse, *asked, watch))
+
+    findings = look()
+    repaired, failed = [], []
+    if repair and (repaired := [finding for finding in findings if finding.problem]):
+        for finding in repaired:
+            err.print(f"repairing: {finding.problem}", markup=False, style="yellow")
+        failed = run_repair(warehouse, findings, lambda line: (err if as_json else out).print(line, markup=False))
+        for failure in failed:
             err.print(f"error: {failure}", markup=False, style="red")
-        findings = list(run_verify(warehouse, *asked))
-    problems = [finding.problem for finding in findings if finding.problem]
-    for problem in problems:
-        err.print(f"differs: {problem}", markup=False, style="red")
+        findings = look()
+    problems = [finding for finding in findings if finding.problem]
     nights = [finding for finding in findings if finding.date]
+    exact = sum(1 for finding in nights if not finding.problem)
+    if as_json:
+        print_document(
+            {
+                "table_nights": len(nights),
+                "exact": exact,
+                "differs": [dataclasses.asdict(finding) for finding in problems],
+                "repaired": [dataclasses.asdict(finding) for finding in repaired],
+                "failed": failed,
+            }
+        )
+    for finding in problems:
+        err.print(f"differs: {finding.problem}", markup=False, style="red")
     if not nights:
         err.print("error: found no applied night with a clone to compare with: run a night first", markup=False, style="red")
-    else:
-        exact = sum(1 for finding in nights if not finding.problem)
+    elif not as_json:
         out.print(f"{exact} of {len(nights)} table-nights are exact", markup=False)
     if problems or not nights:
         raise typer.Exit(FAILED)
 
 
 @app.command()
-def status(days: Annotated[int, typer.Option(min=1, max=60, help="How many dates to show.")] = 5) -> None:
+def status(
+    days: Annotated[int, typer.Option(min=1, max=60, help="How many dates to show.")] = 5, as_json: JsonOption = False
+) -> None:
     """Show what is cloned and applied on recent dates.
 
     Example: history-assets status --days 3
+
+    Example: history-assets status --json
     """
     import datetime as dt
 
-    from rich.table import Table
-
-    from history_assets.status import recent
+    from history_assets.status import recent, told
 
     settings, warehouse = _open()
     newest = settings.cutoffs().latest(dt.datetime.now(dt.UTC))
     dates, rows = recent(warehouse, newest, days)
-    grid = Table("schema", *(f"{date:%m-%d}" for date in dates), box=None)
-    for name, nights in rows.items():
-        grid.add_row(name, *(str(night) for night in nights))
-    out.print(grid)
+    if as_json:
+        print_document({"schemas": [{"schema": name, "nights": told(dates, nights)} for name, nights in rows.items()]})
+        return
+    for place, block in enumerate(grid(dates, rows, out.width)):
+        out.print(*([""] if place else []), block, sep="\n", soft_wrap=False)
 
 
 @app.command()
@@ -268,15 +308,20 @@ def retention(
 @app.command()
 def doctor(
     print_setup: Annotated[bool, typer.Option("--print-setup", help="Print a script that sets up Snowflake.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check settings, connection and privileges, and say how to put right what is missing.
 
     Example: history-assets doctor
+
+    Example: history-assets doctor --print-setup
     """
     from history_assets.doctor import examine
     from history_assets.settings import Settings
     from history_assets.warehouse import open_warehouse
 
+    if print_setup and as_json:
+        raise UsageError("found --print-setup with --json, which is a script in SQL: leave one of them out")
     if print_setup:
         from history_assets.credentials import SnowflakeCredentials
         from history_assets.warehouse.snowflake_setup import setup_script
@@ -284,13 +329,19 @@ def doctor(
         names = SnowflakeCredentials.names_from_env()
         out.print(setup_script(Settings.without_credentials(), *names), markup=False, end="")
         return
-    failed = False
+    checks = []
     for check in examine(Settings.from_env, open_warehouse):
-        failed = failed or not check.ok
+        checks.append(check)
+        if as_json:
+            continue
         out.print(f"{'ok     ' if check.ok else 'missing'}  {check.what}", markup=False, style=None if check.ok else "red")
         if not check.ok:
             out.print(f"         {check.remedy}", markup=False)
-    if failed:
+    sound = all(check.ok for check in checks)
+    if as_json:
+        told = [{"what": check.what, "ok": check.ok, "remedy": None if check.ok else check.remedy} for check in checks]
+        print_document({"ok": sound, "checks": told})
+    if not sound:
         raise typer.Exit(FAILED)
 
 
@@ -300,30 +351,3 @@ def _open() -> "tuple[Settings, Warehouse]":
 
     settings = Settings.from_env()
     return settings, open_warehouse(settings)
-
-
-def _write(table: "pa.Table", form: Format, output: Path | None) -> None:
-    target: Any = output or sys.stdout.buffer
-    if form is Format.CSV:
-        from pyarrow import csv
-
-        csv.write_csv(table, target)
-    elif form is Format.PARQUET:
-        from pyarrow import parquet
-
-        parquet.write_table(table, target)
-    else:
-        from rich.measure import Measurement
-        from rich.table import Table
-        from rich.text import Text
-
-        grid = Table(*table.column_names)
-        for row in table.to_pylist():
-            grid.add_row(*("" if value is None else Text(str(value)) for value in row.values()))
-        with output.open("w", encoding="utf-8") if output else contextlib.nullcontext() as file:
-            console = Console(file=file)
-            # As wide as its values: a table that is cut off says less than one that is scrolled.
-            console.width = max(
-                console.width, Measurement.get(console, console.options.update(max_width=100_000), grid).maximum
-            )
-            console.print(grid)

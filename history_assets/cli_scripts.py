@@ -1,22 +1,23 @@
 """The command line's part on scripts: parse, call, print.
 
-Belongs here: what is typed and shown of ``history-assets script``, and how anything is shown. Does not belong here: any work.
+Belongs here: what is typed and shown of ``history-assets script``. Does not belong here: any work.
 """
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from history_assets.errors import UsageError
+from history_assets.terminal import err, out
 
 FAILED = 1
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-script_app = typer.Typer(help="Scripts that are refreshed with the histories they read.", no_args_is_help=True)
+script_app = typer.Typer(
+    help="Scripts that are refreshed with the histories they read.\n\nExample: history-assets script new weekly_forecast",
+    short_help="Scripts that are refreshed with the histories they read.",
+    no_args_is_help=True,
+)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The script's file, or its name in HISTORY_SCRIPTS.")]
 

@@ -23,6 +23,7 @@ from typing import Any, cast
 
 from history_assets.errors import ProjectError, WarehouseError
 from history_assets.leaving import Leaving
+from history_assets.progress import Watch, unwatched
 from history_assets.settings import RUN_VARIABLE, Settings
 from history_assets.warehouse import open_warehouse
 
@@ -92,20 +93,25 @@ class _Child:
         )
         self._tell({"project": str(project), "engine": settings.engine})
 
-    def fold(self, nights: Sequence[Night], say: Callable[[str], Any]) -> list[NightResult]:
+    def fold(self, nights: Sequence[Night], say: Callable[[str], Any], watch: Watch) -> list[NightResult]:
         """See ``fold``."""
         asked = {
             "settings": self.settings.model_dump(mode="json", include={"engine", "home", "lock_timeout"}),
             "nights": [dataclasses.asdict(night) for night in nights],
         }
         self._request.write_text(json.dumps(asked))
-        said = ""
+        said, folded = "", 0
+        tables = [len(night.tables) for night in nights]
+        watch("folding tables", 0, sum(tables))
         with self._folder, self._process as process:
             try:
                 self._tell("fold")
                 for line in process.stdout or ():
                     said = line.strip() or said
                     say(line.rstrip())
+                    if folded < len(nights) and line.startswith(_said_of(nights[folded].run)):
+                        folded += 1
+                        watch("folding tables", sum(tables[:folded]), sum(tables))
             except BaseException:
                 process.terminate()  # whoever stops this process means dbt too
                 raise
@@ -145,7 +151,9 @@ def ahead(project: Path, settings: Settings) -> Iterator[None]:
             child.end()
 
 
-def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callable[[str], Any]) -> list[NightResult]:
+def fold(
+    project: Path, nights: Sequence[Night], settings: Settings, say: Callable[[str], Any], watch: Watch = unwatched
+) -> list[NightResult]:
     """Fold nights in the order given, in a child process; one result per night. ``say`` gets its output, line by line.
 
     Raises WarehouseError when another process keeps the history to itself for too long, ProjectError when the child dies; what
@@ -154,7 +162,7 @@ def fold(project: Path, nights: Sequence[Night], settings: Settings, say: Callab
     child = next((each for each in _loading if (each.project, each.settings) == (project, settings)), None)
     if child:
         _loading.remove(child)
-    return (child or _Child(project, settings)).fold(nights, say)
+    return (child or _Child(project, settings)).fold(nights, say, watch)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -236,9 +244,14 @@ def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -
     nodes = getattr(done.result, "results", None) or []
     failed = {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")}
     asked, seconds = len(night["tables"]), time.monotonic() - began
-    said = f"{night['run']['clone_date']}: {asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
+    said = f"{_said_of(night['run'])}{asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
     print(said, flush=True)  # noqa: T201 - the parent reads it
     return NightResult(failed, str(done.exception) if done.exception else None)
+
+
+def _said_of(run: Mapping[str, Any]) -> str:
+    """Return how the one line begins that is said of a night once it is folded."""
+    return f"{run['clone_date']}: "
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from history_assets.fivetran.log import written_between
 from history_assets.gates import Gate
 from history_assets.inventory import KeySource, Table
 from history_assets.naming import encode, history_key, snapshot_name, table_name
+from history_assets.progress import Watch, unwatched
 from history_assets.unchanged import Chain, State, is_unchanged
 from history_assets.warehouse.base import Applied, Carried, Clone, Stamp, Status, Warehouse
 from history_assets.warehouse.history_sql import instant
@@ -88,6 +89,7 @@ def fold(
     *,
     allow: Collection[Gate] = (),
     force: bool = False,
+    watch: Watch = unwatched,
 ) -> dict[dt.date, dbt_run.NightResult]:
     """Fold every planned table that is not folded yet, date by date, and return what dbt said of each date.
 
@@ -109,7 +111,7 @@ def fold(
             if folding:
                 _make_room(warehouse, todo, ledger)
                 nights = [night(each, todo[each.date], warehouse, allow, force, raw) for each in folding]
-                done = dbt_run.fold(project.folder, nights, warehouse.settings, say)
+                done = dbt_run.fold(project.folder, nights, warehouse.settings, say, watch)
                 results |= {each.date: result for each, result in zip(folding, done, strict=True)}
             for each in plans:
                 if entered := carried.get(each.date):

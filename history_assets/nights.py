@@ -21,10 +21,12 @@ from history_assets.errors import UsageError
 from history_assets.event_log import BATCH, BATCH_VARIABLE
 from history_assets.failures import NO_STEP, reason_of
 from history_assets.gates import Gate
+from history_assets.interrupts import noticed
 from history_assets.inventory import Inventory
 from history_assets.jobs import CLONES_JOB, SCRIPTS_JOB, SNAPSHOTS_JOB, range_tags
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
+from history_assets.progress import Watch, unwatched
 from history_assets.refresh import Refreshed, refresh
 from history_assets.scripts.folder import Script, read_folder
 from history_assets.scripts.links import link
@@ -76,9 +78,10 @@ def run_night(
     *,
     reclone: bool = False,
     allow: Collection[Gate] = (),
+    watch: Watch = unwatched,
 ) -> NightReport:
     """Clone and fold one date; as ``run_nights``."""
-    (night,), failures = run_nights(settings, warehouse, [date], schemas, reclone=reclone, allow=allow)
+    (night,), failures = run_nights(settings, warehouse, [date], schemas, reclone=reclone, allow=allow, watch=watch)
     return dataclasses.replace(night, failures=tuple(failures))
 
 
@@ -90,6 +93,7 @@ def run_nights(
     *,
     reclone: bool = False,
     allow: Collection[Gate] = (),
+    watch: Watch = unwatched,
 ) -> tuple[list[NightReport], list[str]]:
     """Clone and fold some dates' schemas, by default all, and return what came of each date, and a line for what failed.
 
@@ -104,12 +108,13 @@ def run_nights(
         settings.cutoffs().check_past(date, dt.datetime.now(dt.UTC))
     if schemas is not None:
         warehouse.inventory(schemas)
-    refreshed = refresh(settings, warehouse, told=False)
+    refreshed = refresh(settings, warehouse, told=False, watch=watch)
     names = [schema.name for schema in refreshed.inventory.schemas if schemas is None or schema.name in schemas]
     clones = [dg.AssetKey(clone_key(name)) for name in names]
     histories = {dg.AssetKey(clone_key(name)): _histories(refreshed, name) for name in names}
     keys = [str(date) for date in dates]
-    definitions = build_definitions(settings, warehouse=warehouse)
+    watch("loading the definitions", 0, None)
+    definitions = build_definitions(settings, warehouse=warehouse, watch=watch)
     made: set[tuple[dg.AssetKey, str]] = set()
     folded: set[tuple[dg.AssetKey, str]] = set()
     failures: list[str] = []
@@ -187,13 +192,17 @@ def _run(
 ) -> dg.ExecuteInProcessResult:
     # Without its checks: planned, never run, and shown as skipped.
     selected = definitions.resolve_job_def(job).get_subset(asset_selection=set(keys), asset_check_selection=set())
-    return selected.execute_in_process(
-        run_config=_QUIET | config,
-        instance=instance,
-        partition_key=asked.partition_key,
-        tags=asked.tags,
-        raise_on_error=False,
-    )
+    with noticed() as told_to_stop:
+        result = selected.execute_in_process(
+            run_config=_QUIET | config,
+            instance=instance,
+            partition_key=asked.partition_key,
+            tags=asked.tags,
+            raise_on_error=False,
+        )
+        if told_to_stop():  # which Dagster takes for a step that failed, or forgets
+            raise KeyboardInterrupt
+    return result
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> list[str]:

@@ -22,6 +22,7 @@ from history_assets.gates import Gate
 from history_assets.inventory import Schema
 from history_assets.naming import clone_key, encode, history_key, snapshot_name
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
+from history_assets.progress import Watch, unwatched
 from history_assets.records import Folded, folded_event, tables_mark
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Applied, Clone, Status, Warehouse
@@ -61,7 +62,9 @@ class HistoryTranslator(DagsterDbtTranslator):
         )
 
 
-def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.AssetsDefinition:
+def history_assets(
+    project: DbtProject, warehouse: Warehouse, now: Callable[[], dt.datetime], watch: Watch = unwatched
+) -> dg.AssetsDefinition:
     """Return the asset of every table's history, downstream of its schema's clones, same partitions."""
     named = {snapshot_name(schema, table.name): (schema, table.name) for schema, table in project.inventory.tables()}
     tables = {dg.AssetKey(history_key(*table)): table for table in named.values()}
@@ -82,7 +85,7 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
         selected = sorted(tables[key] for key in context.selected_asset_keys)
         try:
             plans = [plan(warehouse, selected, date) for date in dates]
-            results = fold(project, warehouse, plans, context.log.info, allow=config.allow)
+            results = fold(project, warehouse, plans, context.log.info, allow=config.allow, watch=watch)
             schemas = {schema for schema, _ in selected}
             with warehouse.reading():
                 ledger = warehouse.ledger(schemas, (dates[0], dates[-1]))

@@ -6,6 +6,8 @@ Belongs here: turning clones and ledger into states. Does not belong here: print
 import collections
 import dataclasses
 import datetime as dt
+from collections.abc import Sequence
+from typing import Any
 
 from history_assets.warehouse.base import Status, Warehouse
 
@@ -43,3 +45,8 @@ def recent(warehouse: Warehouse, newest: dt.date, days: int) -> tuple[list[dt.da
         return Night(cloned, nights[name, date, Status.APPLIED], nights[name, date, Status.QUARANTINED])
 
     return dates, {name: [night(name, date) for date in dates] for name in names}
+
+
+def told(dates: Sequence[dt.date], nights: Sequence[Night]) -> list[dict[str, Any]]:
+    """Return the nights of a schema as programs read them."""
+    return [{"date": date, "state": str(night), **dataclasses.asdict(night)} for date, night in zip(dates, nights, strict=True)]

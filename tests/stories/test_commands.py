@@ -30,8 +30,6 @@ def run(story_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     """Type a command; returns its exit code and what it wrote to both streams."""
     monkeypatch.setenv("HISTORY_HOME", str(story_home))
     monkeypatch.setenv("DAGSTER_HOME", str(story_home / "dagster"))
-    monkeypatch.setattr(cli, "out", cli.Console(soft_wrap=True, highlight=False))
-    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, soft_wrap=True, highlight=False))
 
     def type_in(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["history-assets", *words])

@@ -263,8 +263,6 @@ def test_the_command_needs_to_be_told_for_how_long(
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(cli, "out", cli.Console(soft_wrap=True, highlight=False))
-    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, soft_wrap=True, highlight=False))
     monkeypatch.setattr(sys, "argv", ["history-assets", *words])
     with pytest.raises(SystemExit) as ended:
         cli.main()

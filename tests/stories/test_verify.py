@@ -146,8 +146,6 @@ def verify(fresh: Story, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """Type ``history-assets verify``; returns its exit code and what it wrote to both streams."""
     for name, value in fresh.engine.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cli, "out", cli.Console(soft_wrap=True, highlight=False))
-    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, soft_wrap=True, highlight=False))
 
     def type_in(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["history-assets", "verify", *words])
