@@ -18,7 +18,7 @@ from history_assets.cli_scripts import FAILED, script_app
 from history_assets.cli_tables import Format
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
-from history_assets.interrupts import noticed
+from history_assets.interrupts import heed, noticed
 from history_assets.leaving import Leaving
 from history_assets.terminal import bar, err, grid, out, print_document
 
@@ -195,7 +195,9 @@ def as_of(
     if format is Format.PARQUET and output is None:
         raise UsageError("found --format parquet without --output: expected a file to write to, such as --output table.parquet")
     _, warehouse = _open()
-    write(History(warehouse).as_of(table, date, deleted=deleted), format, output)
+    found = History(warehouse).as_of(table, date, deleted=deleted)
+    heed()
+    write(found, format, output)
 
 
 @app.command()
@@ -298,6 +300,7 @@ def retention(
         wrong = wrong or verdict.wrong
         shown = (err, "red") if verdict.wrong else (out, None)
         shown[0].print(verdict.said(dry_run=dry_run), markup=False, style=shown[1])
+        heed()
     if not dry_run:
         with open_instance(settings) as instance:
             forget_dates(warehouse, instance, today)

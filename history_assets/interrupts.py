@@ -1,48 +1,64 @@
-"""Being told to stop, by Ctrl-C or SIGTERM, whatever else has a hand in signals.
+"""Being told to stop, by Ctrl-C or SIGTERM, whatever becomes of that where it comes.
 
 Belongs here: noticing it. Does not belong here: what is said of it (``cli``), or cleaning up, which everything does itself.
 
-Dagster puts handlers of its own in the place of Python's while it runs, and takes what they raise for the failure of a step;
-DuckDB makes of it an error of its query. Python writes down each signal for whoever asks, all the same.
+What Python raises for it is lost in places: Dagster has handlers of its own while it runs, and takes it for a step that failed;
+DuckDB makes an error of its query of it; extension modules that try to import others take these for missing. Python also
+writes each signal down, for whoever asks.
 """
 
 import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 _TOLD = {signal.SIGINT, signal.SIGTERM}
 
 
+_notes: list[socket.socket] = []
+"""Where the signals of this process can be read, while somebody wants to notice them."""
+
+
 @contextlib.contextmanager
-def noticed() -> Iterator[Callable[[], bool]]:
-    """Notice being told to stop; gives a call that says whether that was so.
+def noticed() -> Iterator[None]:
+    """Notice being told to stop, for ``heed``; what is raised in here because of it becomes KeyboardInterrupt."""
+    # Python hears signals in its main thread alone.
+    first = not _notes and threading.current_thread() is threading.main_thread()
+    with _noting() if first else contextlib.nullcontext():
+        try:
+            yield
+        except SystemExit:  # somebody has decided how this ends
+            raise
+        except BaseException as error:
+            if _told() and not isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            raise
 
-    What is raised in here after that, being what it led to, becomes KeyboardInterrupt.
-    """
-    if threading.current_thread() is not threading.main_thread():  # Python tells the main thread alone
-        yield lambda: False
-        return
+
+def heed() -> None:
+    """Raise KeyboardInterrupt if being told to stop was noticed, whatever came of it."""
+    if _told():
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _noting() -> Iterator[None]:
     reading, writing = socket.socketpair()
-    seen = bytearray()
-
-    def told() -> bool:
-        with contextlib.suppress(BlockingIOError):
-            seen.extend(reading.recv(4096))
-        return not _TOLD.isdisjoint(seen)
-
     with reading, writing:
         reading.setblocking(False)
         writing.setblocking(False)
         before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        _notes.append(reading)
         try:
-            yield told
-        except SystemExit:  # somebody has decided how this ends
-            raise
-        except BaseException as error:
-            if told() and not isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt from error
-            raise
+            yield
         finally:
+            _notes.remove(reading)
             signal.set_wakeup_fd(before)
+
+
+def _told() -> bool:
+    for notes in _notes:
+        with contextlib.suppress(BlockingIOError):  # none has come
+            return not _TOLD.isdisjoint(notes.recv(4096, socket.MSG_PEEK))
+    return False

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+from dagster._serdes import ConfigurableClassData
 
 from history_assets import dbt_files
 from history_assets.automation import fold_requests, materialized
@@ -21,7 +23,7 @@ from history_assets.errors import UsageError
 from history_assets.event_log import BATCH, BATCH_VARIABLE
 from history_assets.failures import NO_STEP, reason_of
 from history_assets.gates import Gate
-from history_assets.interrupts import noticed
+from history_assets.interrupts import heed, noticed
 from history_assets.inventory import Inventory
 from history_assets.jobs import CLONES_JOB, SCRIPTS_JOB, SNAPSHOTS_JOB, range_tags
 from history_assets.naming import clone_key, history_key
@@ -68,6 +70,19 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     dagster_home(settings)
     with dg.DagsterInstance.get() as instance:
         yield instance
+
+
+@contextlib.contextmanager
+def _open_without_streams(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Open the instance for runs that say nothing but by their events, and whose streams Dagster is to leave alone.
+
+    It would start four processes to follow them, in the terminal's process group: Ctrl-C ends each with a traceback.
+    """
+    nowhere = ConfigurableClassData(NoOpComputeLogManager.__module__, NoOpComputeLogManager.__name__, "{}\n")
+    with open_instance(settings) as instance:
+        ref = instance.get_ref()._replace(compute_logs_data=nowhere)
+        with dg.DagsterInstance.from_ref(ref) as same:
+            yield same
 
 
 def run_night(
@@ -118,7 +133,7 @@ def run_nights(
     made: set[tuple[dg.AssetKey, str]] = set()
     folded: set[tuple[dg.AssetKey, str]] = set()
     failures: list[str] = []
-    with open_instance(settings) as instance:
+    with _open_without_streams(settings) as instance:
         instance.add_dynamic_partitions(PARTITIONS, keys)
         stored = instance.get_dynamic_partitions(PARTITIONS)
         for first, last in ranges(keys, stored):
@@ -192,7 +207,7 @@ def _run(
 ) -> dg.ExecuteInProcessResult:
     # Without its checks: planned, never run, and shown as skipped.
     selected = definitions.resolve_job_def(job).get_subset(asset_selection=set(keys), asset_check_selection=set())
-    with noticed() as told_to_stop:
+    with noticed():
         result = selected.execute_in_process(
             run_config=_QUIET | config,
             instance=instance,
@@ -200,8 +215,7 @@ def _run(
             tags=asked.tags,
             raise_on_error=False,
         )
-        if told_to_stop():  # which Dagster takes for a step that failed, or forgets
-            raise KeyboardInterrupt
+        heed()
     return result
 
 

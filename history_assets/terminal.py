@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from history_assets.progress import Watch, unwatched
+from history_assets.interrupts import heed
+from history_assets.progress import Watch
 
 if TYPE_CHECKING:
     from history_assets.status import Night
@@ -39,9 +40,12 @@ def print_document(document: Any) -> None:
 
 @contextlib.contextmanager
 def bar(*, shown: bool = True) -> Iterator[Watch]:
-    """Show how far work is, on the standard error of a terminal and nowhere else, until the context ends; or not at all."""
+    """Show how far work is, on the standard error of a terminal and nowhere else, until the context ends; or not at all.
+
+    Whoever tells of work that it was told to stop is stopped.
+    """
     if not (shown and err.is_interactive and err.file.isatty()):
-        yield unwatched
+        yield lambda *_: heed()
         return
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -58,6 +62,7 @@ def bar(*, shown: bool = True) -> Iterator[Watch]:
         with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
 
             def watch(what: str, done: int, total: int | None) -> None:
+                heed()
                 if [task.description for task in progress.tasks] != [what]:
                     for old in progress.task_ids:
                         progress.remove_task(old)
