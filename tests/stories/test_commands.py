@@ -3,20 +3,24 @@
 import csv
 import datetime as dt
 import io
+import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import time_machine
 
 from history_assets import cli
 from tests.landing import Landing
 
 Run = Callable[..., tuple[int, str, str]]
 
+REMEDY = "expected one DuckDB file per Fivetran schema in it; set HISTORY_HOME, or try `history-assets demo`"
 DAY_BEFORE, DAY = "2026-11-20", "2026-11-21"
 
 
@@ -47,8 +51,7 @@ def tree(folder: Path) -> list[str]:
 
 def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: Path) -> None:
     """Before there is a raw database, and after."""
-    remedy = "expected one DuckDB file per Fivetran schema in it; set HISTORY_HOME, or try `history-assets demo`"
-    assert run("run", "--date", DAY) == (2, "", f"error: found no folder {story_home}/raw: {remedy}\n")
+    assert run("run", "--date", DAY) == (2, "", f"error: found no folder {story_home}/raw: {REMEDY}\n")
     Landing(story_home).execute(
         "crm",
         "2026-11-19T22:00",
@@ -139,6 +142,98 @@ def test_a_date_that_was_never_applied_names_the_nearest(run: Run) -> None:
 def test_verify_proves_every_night(run: Run) -> None:
     assert run("verify") == (0, "2 of 2 table-nights are exact\n", "")
     assert run("verify", "--date", DAY, "--schema", "crm") == (0, "1 of 1 table-nights are exact\n", "")
+
+
+def test_verify_tells_programs_what_it_tells_people(run: Run, story_home: Path) -> None:
+    """With ``--json`` there is one document on standard output, and the exit codes are the same."""
+    sound = {"table_nights": 2, "exact": 2, "differs": [], "repaired": [], "failed": []}
+    assert run("verify", "--json") == (0, json.dumps(sound, indent=2) + "\n", "")
+    with duckdb.connect(str(story_home / "history.duckdb")) as connection:
+        connection.execute("update crm.account set name = 'wrong' where name = 'Ann'")
+
+    problem = (
+        "crm.account as of 2026-11-20: 1 rows only in history, 1 only in the clone, "
+        "such as (1, 'wrong', False); (1, 'Ann', False)"
+    )
+    found = {"schema": "crm", "table": "account", "date": DAY_BEFORE, "problem": problem}
+    code, printed, complaint = run("verify", "--json")
+    assert (code, json.loads(printed)) == (1, sound | {"exact": 1, "differs": [found]})
+    assert complaint == f"differs: {problem}\n"
+
+    code, printed, complaint = run("verify", "--json", "--repair")
+    assert (code, json.loads(printed)) == (0, sound | {"repaired": [found]})
+    assert complaint.startswith(f"repairing: {problem}\n{DAY_BEFORE}: 1 of 1 tables folded in ")
+    assert run("verify", "--json", "--date", "2026-11-01") == (
+        1,
+        json.dumps(sound | {"table_nights": 0, "exact": 0}, indent=2) + "\n",
+        "error: found no applied night with a clone to compare with: run a night first\n",
+    )
+
+
+def test_status_tells_programs_what_it_tells_people(run: Run) -> None:
+    with time_machine.travel(f"{DAY}T12:00+00:00"):
+        code, printed, complaint = run("status", "--days", "3", "--json")
+
+    assert (code, complaint) == (0, "")
+    assert json.loads(printed) == {
+        "schemas": [
+            {
+                "schema": "crm",
+                "nights": [
+                    {"date": "2026-11-19", "state": "missing", "cloned": None, "applied": 0, "quarantined": 0},
+                    {"date": DAY_BEFORE, "state": "applied", "cloned": 1, "applied": 1, "quarantined": 0},
+                    {"date": DAY, "state": "applied", "cloned": 1, "applied": 1, "quarantined": 0},
+                ],
+            }
+        ]
+    }
+
+
+def test_doctor_tells_programs_what_it_tells_people(
+    run: Run, story_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what = ["the settings, for duckdb", f"the folder {story_home}", f"the file {story_home}/raw/crm.duckdb"]
+    checks = [{"what": each, "ok": True, "remedy": None} for each in [*what, f"the file {story_home}/history.duckdb"]]
+    assert run("doctor", "--json") == (0, json.dumps({"ok": True, "checks": checks}, indent=2) + "\n", "")
+
+    monkeypatch.setenv("HISTORY_HOME", str(tmp_path))
+    remedy = f"found no folder {tmp_path}/raw: {REMEDY}"
+    code, printed, complaint = run("doctor", "--json")
+    assert (code, complaint) == (1, "")
+    assert json.loads(printed) == {
+        "ok": False,
+        "checks": [
+            {"what": "the settings, for duckdb", "ok": True, "remedy": None},
+            {"what": f"the folder {tmp_path}", "ok": True, "remedy": None},
+            {"what": "the warehouse", "ok": False, "remedy": remedy},
+        ],
+    }
+    assert run("doctor", "--json", "--print-setup") == (
+        2,
+        "",
+        "error: found --print-setup with --json, which is a script in SQL: leave one of them out\n",
+    )
+
+
+def test_a_file_that_cannot_be_written_is_named_and_one_that_was_there_stays(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "account.csv"
+    assert run("as-of", "crm.account", DAY, "--output", str(tmp_path / "none" / "account.csv")) == (
+        2,
+        "",
+        f"error: found {tmp_path}/none/account.csv not to be written (No such file or directory), expected a file in a folder "
+        "that is there, with room for it: give another --output\n",
+    )
+    file.write_text("as it was")
+    file.chmod(0o640)
+    (tmp_path / "link.csv").symlink_to(file)
+    assert run("as-of", "crm.account", "2026-11-01", "--format", "csv", "--output", str(file))[0] == 2
+    assert file.read_text() == "as it was"
+
+    assert run("as-of", "crm.account", DAY, "--format", "csv", "--output", str(tmp_path / "link.csv"))[0] == 0
+
+    assert file.read_text().splitlines()[0] == '"id","name","_fivetran_deleted","_fivetran_synced"'
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert tree(tmp_path) == ["account.csv", "link.csv"]
 
 
 def test_status_shows_the_recent_dates(run: Run) -> None:
