@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from history_assets.cli_scripts import FAILED, script_app
-from history_assets.cli_tables import Format
+from history_assets.cli_tables import Format, write
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
 from history_assets.interrupts import heed, noticed
@@ -189,7 +189,6 @@ def as_of(
 
     Example: history-assets as-of crm.lead 2026-11-20 --format csv --output a.csv
     """
-    from history_assets.cli_tables import write
     from history_assets.history import History
 
     if format is Format.PARQUET and output is None:
@@ -277,7 +276,9 @@ def status(
         print_document({"schemas": [{"schema": name, "nights": told(dates, nights)} for name, nights in rows.items()]})
         return
     for place, block in enumerate(grid(dates, rows, out.width)):
-        out.print(*([""] if place else []), block, sep="\n", soft_wrap=False)
+        if place:
+            out.print()
+        out.print(block, soft_wrap=False)
 
 
 @app.command()
@@ -333,7 +334,7 @@ def doctor(
         out.print(setup_script(Settings.without_credentials(), *names), markup=False, end="")
         return
     checks = []
-    for check in examine(Settings.from_env, open_warehouse):
+    for check in examine(Settings.from_env, open_warehouse):  # each said as soon as it is known
         checks.append(check)
         if as_json:
             continue

@@ -102,9 +102,9 @@ class _Child:
         self._request.write_text(json.dumps(asked))
         said, folded = "", 0
         tables = [len(night.tables) for night in nights]
-        watch("folding tables", 0, sum(tables))
         with self._folder, self._process as process:
             try:
+                watch("folding tables", 0, sum(tables))
                 self._tell("fold")
                 for line in process.stdout or ():
                     said = line.strip() or said
