@@ -30,6 +30,9 @@ from history_assets.warehouse import open_warehouse
 _LOCKED = 75
 """Exit code of a child that could not have the history to itself; EX_TEMPFAIL of sysexits.h."""
 
+_FOLDED = ".\n"
+"""What the child says of each table that it is done with, however that went."""
+
 _PROJECT = "history_assets"
 """Name of the dbt project, as dbt_project/dbt_project.yml has it."""
 
@@ -100,18 +103,18 @@ class _Child:
             "nights": [dataclasses.asdict(night) for night in nights],
         }
         self._request.write_text(json.dumps(asked))
-        said, folded = "", 0
-        tables = [len(night.tables) for night in nights]
+        said, folded, tables = "", 0, sum(len(night.tables) for night in nights)
         with self._folder, self._process as process:
             try:
-                watch("folding tables", 0, sum(tables))
+                watch("folding tables", 0, tables)
                 self._tell("fold")
                 for line in process.stdout or ():
+                    if line == _FOLDED:
+                        folded += 1
+                        watch("folding tables", folded, tables)
+                        continue
                     said = line.strip() or said
                     say(line.rstrip())
-                    if folded < len(nights) and line.startswith(_said_of(nights[folded].run)):
-                        folded += 1
-                        watch("folding tables", sum(tables[:folded]), sum(tables))
             except BaseException:
                 process.terminate()  # whoever stops this process means dbt too
                 raise
@@ -230,7 +233,7 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
     parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
     if not parsed.success:
         raise SystemExit(f"dbt could not load the project in {project}: {parsed.exception}")
-    return dbtRunner(manifest=cast(Manifest, parsed.result)), folders
+    return dbtRunner(manifest=cast(Manifest, parsed.result), callbacks=[_say_folded]), folders
 
 
 def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:
@@ -244,14 +247,15 @@ def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -
     nodes = getattr(done.result, "results", None) or []
     failed = {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")}
     asked, seconds = len(night["tables"]), time.monotonic() - began
-    said = f"{_said_of(night['run'])}{asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
+    said = f"{night['run']['clone_date']}: {asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
     print(said, flush=True)  # noqa: T201 - the parent reads it
     return NightResult(failed, str(done.exception) if done.exception else None)
 
 
-def _said_of(run: Mapping[str, Any]) -> str:
-    """Return how the one line begins that is said of a night once it is folded."""
-    return f"{run['clone_date']}: "
+def _say_folded(event: Any) -> None:
+    if event.info.name == "NodeFinished":
+        sys.stdout.write(_FOLDED)  # whole, from whichever of dbt's threads
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

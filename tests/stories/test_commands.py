@@ -1,5 +1,6 @@
 """The commands, as a person types them: what they print, and how they end."""
 
+import contextlib
 import csv
 import datetime as dt
 import io
@@ -78,8 +79,26 @@ def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: 
     assert tree(story_home) == before
 
 
-def test_a_night_is_cloned_and_folded(run: Run) -> None:
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int | None]]:
+    """What a bar is told from here on."""
+    told: list[tuple[str, int, int | None]] = []
+    monkeypatch.setattr(cli, "bar", lambda **_: contextlib.nullcontext(lambda *each: told.append(each)))
+    return told
+
+
+def test_a_night_is_cloned_and_folded(run: Run, watched: list[tuple[str, int, int | None]]) -> None:
     assert run("run", "--date", DAY_BEFORE) == (0, "2026-11-20: 1 of 1 schemas cloned, 1 of 1 tables folded\n", "")
+    assert watched == [
+        ("loading Dagster", 0, None),
+        ("reading the inventory", 0, None),
+        ("having dbt parse the project", 0, None),
+        ("loading the definitions", 0, None),
+        ("cloning schemas", 0, 1),
+        ("cloning schemas", 1, 1),
+        ("folding tables", 0, 1),
+        ("folding tables", 1, 1),
+    ]
 
 
 def test_a_second_night_sees_what_changed(run: Run, story_home: Path) -> None:
@@ -139,8 +158,9 @@ def test_a_date_that_was_never_applied_names_the_nearest(run: Run) -> None:
     )
 
 
-def test_verify_proves_every_night(run: Run) -> None:
+def test_verify_proves_every_night(run: Run, watched: list[tuple[str, int, int | None]]) -> None:
     assert run("verify") == (0, "2 of 2 table-nights are exact\n", "")
+    assert watched == [("comparing with clones", 0, 3), ("comparing with clones", 1, 3), ("looking at histories", 2, 3)]
     assert run("verify", "--date", DAY, "--schema", "crm") == (0, "1 of 1 table-nights are exact\n", "")
 
 
