@@ -4,29 +4,49 @@ Belongs here: what is typed and what is shown. Does not belong here: any work. E
 """
 
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from history_assets.cli_scripts import FAILED, script_app
+from history_assets.cli_tables import Format, write
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
+from history_assets.interrupts import heed, noticed
 from history_assets.own_process import OwnProcess
-from history_assets.shown import Format, err, out, progress, said_as_json, status_grids, write
+from history_assets.terminal import bar, err, grid, out, print_document
 
 if TYPE_CHECKING:
     from history_assets.settings import Settings
+    from history_assets.verification import Finding
     from history_assets.warehouse.base import Warehouse
 
-WRONG_USE, INTERRUPTED = 2, 130
+WRONG_USE = 2
+STOPPED = 128 + signal.SIGINT
 _WRONG_USE = (UsageError, SettingsError, HistoryMissingError, WarehouseError)
 
+
+class _Stoppable(TyperGroup):
+    """Commands that Ctrl-C ends in one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with noticed():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("stopped: what was done is kept, nothing is half-done; run it again to go on", markup=False, style="red")
+            raise typer.Exit(STOPPED) from None
+
+
 app = typer.Typer(
-    help="Every Fivetran schema as a nightly clone, folded into an exact history.",
+    cls=_Stoppable,
+    help="Every Fivetran schema as a nightly clone, folded into an exact history.\n\nExample: history-assets demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,8 +55,8 @@ app.add_typer(script_app, name="script")
 
 
 DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 SchemaOption = Annotated[list[str] | None, typer.Option("--schema", help="A schema by its real name; can be repeated.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
 
 
 def program() -> None:
@@ -50,16 +70,9 @@ def program() -> None:
 
 
 def main() -> None:
-    """Run the command line; every error of this project is one line and an exit code: 1 found a failure, 2 wrong use.
-
-    Ctrl-C ends with 130, as shells have it.
-    """
+    """Run the command line; every error of this project is one line and an exit code: 1 found a failure, 2 wrong use."""
     try:
         app(standalone_mode=True)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            err.print("interrupted: what was finished is kept, run it again for the rest", markup=False, style="yellow")
-        raise
     except HistoryError as error:
         err.print(f"error: {error}", markup=False, style="red")
         sys.exit(WRONG_USE if isinstance(error, _WRONG_USE) else FAILED)
@@ -85,7 +98,10 @@ def demo(
     settings, warehouse = _open()
     if settings.engine != "duckdb":
         raise UsageError(f"found HISTORY_ENGINE={settings.engine}: the sandbox is DuckDB's, unset it for the demo")
-    if not run_demo(settings, warehouse, days, out):
+    failures = run_demo(settings, warehouse, days, lambda line: out.print(line, markup=False), bar)
+    for failure in failures:
+        err.print(f"error: {failure}", markup=False, style="red")
+    if failures:
         raise typer.Exit(FAILED)
     if ui:
         # Whoever ends this process means the servers too.
@@ -107,9 +123,8 @@ def refresh() -> None:
     from history_assets.reloading import reload_code_locations
 
     settings, warehouse = _open()
-    with progress() as say:
-        say("reading the inventory, generating and parsing the dbt project")
-        result = run_refresh(settings, warehouse)
+    with bar() as watch:
+        result = run_refresh(settings, warehouse, watch=watch)
     for change in result.drift:
         out.print(change.line(), markup=False)
     for table, reason in result.refused.items():
@@ -147,11 +162,11 @@ def run(
 
     settings, warehouse = _open()
     dates, project = parse_dates(date), dbt_files.current(settings.home)
-    with dbt_run.ahead(project.folder, settings) if project else contextlib.nullcontext():
+    with bar() as watch, dbt_run.ahead(project.folder, settings) if project else contextlib.nullcontext():
+        watch("loading Dagster", 0, None)
         from history_assets.nights import run_nights  # which takes about as long as dbt does
 
-        with progress() as say:
-            nights, failures = run_nights(settings, warehouse, dates, schema, reclone=reclone, allow=allow or (), say=say)
+        nights, failures = run_nights(settings, warehouse, dates, schema, reclone=reclone, allow=allow or (), watch=watch)
     for night in nights:
         out.print(f"{night.date}: {night.said()}", markup=False)
     for failure in failures:
@@ -170,14 +185,18 @@ def as_of(
 ) -> None:
     """Show a table as it was known at the cutoff of a date.
 
-    Example: history-assets as-of salesforce.account 2026-11-20 --format csv --output account.csv
+    Example: history-assets as-of salesforce.account 2026-11-20
+
+    Example: history-assets as-of crm.lead 2026-11-20 --format csv --output a.csv
     """
     from history_assets.history import History
 
     if format is Format.PARQUET and output is None:
         raise UsageError("found --format parquet without --output: expected a file to write to, such as --output table.parquet")
     _, warehouse = _open()
-    write(History(warehouse).as_of(table, date, deleted=deleted), format, output)
+    found = History(warehouse).as_of(table, date, deleted=deleted)
+    heed()
+    write(found, format, output)
 
 
 @app.command()
@@ -190,41 +209,44 @@ def verify(
     """Prove that the history as of every night is that night's clone, and that every history agrees with itself.
 
     Example: history-assets verify --schema salesforce --repair
+
+    Example: history-assets verify --json
     """
     from history_assets.dates import parse_date
-    from history_assets.verification import Finding
     from history_assets.verification import repair as run_repair
     from history_assets.verification import verify as run_verify
 
     _, warehouse = _open()
     asked = schema, parse_date(date) if date else None
 
-    def look() -> list[Finding]:
-        found: list[Finding] = []
-        with progress() as say:
-            for finding in run_verify(warehouse, *asked):
-                found.append(finding)
-                say(f"compared {len(found)} nights and tables")
-        return found
+    def look() -> "list[Finding]":
+        with bar(shown=not as_json) as watch:
+            return list(run_verify(warehouse, *asked, watch))
 
     findings = look()
-    if repair and any(finding.problem for finding in findings):
-        for finding in findings:
-            if finding.problem:
-                err.print(f"repairing: {finding.problem}", markup=False, style="yellow")
-        # What is folded goes where it does not mix with the document.
-        for failure in run_repair(warehouse, findings, lambda line: (err if as_json else out).print(line, markup=False)):
+    repaired, failed = [], []
+    if repair and (repaired := [finding for finding in findings if finding.problem]):
+        for finding in repaired:
+            err.print(f"repairing: {finding.problem}", markup=False, style="yellow")
+        failed = run_repair(warehouse, findings, lambda line: (err if as_json else out).print(line, markup=False))
+        for failure in failed:
             err.print(f"error: {failure}", markup=False, style="red")
         findings = look()
     problems = [finding for finding in findings if finding.problem]
     nights = [finding for finding in findings if finding.date]
     exact = sum(1 for finding in nights if not finding.problem)
     if as_json:
-        shown = [{"schema": each.schema, "table": each.table, "date": each.date, "problem": each.problem} for each in problems]
-        out.print(said_as_json({"nights": len(nights), "exact": exact, "problems": shown}), markup=False)
-    else:
-        for each in problems:
-            err.print(f"differs: {each.problem}", markup=False, style="red")
+        print_document(
+            {
+                "table_nights": len(nights),
+                "exact": exact,
+                "differs": [dataclasses.asdict(finding) for finding in problems],
+                "repaired": [dataclasses.asdict(finding) for finding in repaired],
+                "failed": failed,
+            }
+        )
+    for finding in problems:
+        err.print(f"differs: {finding.problem}", markup=False, style="red")
     if not nights:
         err.print("error: found no applied night with a clone to compare with: run a night first", markup=False, style="red")
     elif not as_json:
@@ -235,36 +257,28 @@ def verify(
 
 @app.command()
 def status(
-    days: Annotated[int, typer.Option(min=1, max=60, help="How many dates to show.")] = 5,
-    as_json: JsonOption = False,
+    days: Annotated[int, typer.Option(min=1, max=60, help="How many dates to show.")] = 5, as_json: JsonOption = False
 ) -> None:
     """Show what is cloned and applied on recent dates.
 
     Example: history-assets status --days 3
+
+    Example: history-assets status --json
     """
-    import dataclasses
     import datetime as dt
 
-    from history_assets.status import recent
+    from history_assets.status import recent, told
 
     settings, warehouse = _open()
     newest = settings.cutoffs().latest(dt.datetime.now(dt.UTC))
-    dates, schemas = recent(warehouse, newest, days)
+    dates, rows = recent(warehouse, newest, days)
     if as_json:
-        found = [
-            {
-                "schema": name,
-                "nights": [
-                    {"date": date, "state": str(night), **dataclasses.asdict(night)}
-                    for date, night in zip(dates, nights, strict=True)
-                ],
-            }
-            for name, nights in schemas.items()
-        ]
-        out.print(said_as_json({"schemas": found}), markup=False)
+        print_document({"schemas": [{"schema": name, "nights": told(dates, nights)} for name, nights in rows.items()]})
         return
-    for part in status_grids(dates, schemas):
-        out.print(part)
+    for place, block in enumerate(grid(dates, rows, out.width)):
+        if place:
+            out.print()
+        out.print(block, soft_wrap=False)
 
 
 @app.command()
@@ -287,6 +301,7 @@ def retention(
         wrong = wrong or verdict.wrong
         shown = (err, "red") if verdict.wrong else (out, None)
         shown[0].print(verdict.said(dry_run=dry_run), markup=False, style=shown[1])
+        heed()
     if not dry_run:
         with open_instance(settings) as instance:
             forget_dates(warehouse, instance, today)
@@ -302,11 +317,15 @@ def doctor(
     """Check settings, connection and privileges, and say how to put right what is missing.
 
     Example: history-assets doctor
+
+    Example: history-assets doctor --print-setup
     """
     from history_assets.doctor import examine
     from history_assets.settings import Settings
     from history_assets.warehouse import open_warehouse
 
+    if print_setup and as_json:
+        raise UsageError("found --print-setup with --json, which is a script in SQL: leave one of them out")
     if print_setup:
         from history_assets.credentials import SnowflakeCredentials
         from history_assets.warehouse.snowflake_setup import setup_script
@@ -315,17 +334,18 @@ def doctor(
         out.print(setup_script(Settings.without_credentials(), *names), markup=False, end="")
         return
     checks = []
-    for check in examine(Settings.from_env, open_warehouse):
+    for check in examine(Settings.from_env, open_warehouse):  # each said as soon as it is known
         checks.append(check)
-        if not as_json:
-            out.print(f"{'ok     ' if check.ok else 'missing'}  {check.what}", markup=False, style=None if check.ok else "red")
-            if not check.ok:
-                out.print(f"         {check.remedy}", markup=False)
-    well = all(check.ok for check in checks)
+        if as_json:
+            continue
+        out.print(f"{'ok     ' if check.ok else 'missing'}  {check.what}", markup=False, style=None if check.ok else "red")
+        if not check.ok:
+            out.print(f"         {check.remedy}", markup=False)
+    sound = all(check.ok for check in checks)
     if as_json:
-        shown = [{"what": check.what, "ok": check.ok, "remedy": None if check.ok else check.remedy} for check in checks]
-        out.print(said_as_json({"ok": well, "checks": shown}), markup=False)
-    if not well:
+        told = [{"what": check.what, "ok": check.ok, "remedy": None if check.ok else check.remedy} for check in checks]
+        print_document({"ok": sound, "checks": told})
+    if not sound:
         raise typer.Exit(FAILED)
 
 

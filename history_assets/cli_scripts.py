@@ -9,11 +9,15 @@ from typing import Annotated
 import typer
 
 from history_assets.errors import UsageError
-from history_assets.shown import err, out
+from history_assets.terminal import err, out
 
 FAILED = 1
 
-script_app = typer.Typer(help="Scripts that are refreshed with the histories they read.", no_args_is_help=True)
+script_app = typer.Typer(
+    help="Scripts that are refreshed with the histories they read.\n\nExample: history-assets script new weekly_forecast",
+    short_help="Scripts that are refreshed with the histories they read.",
+    no_args_is_help=True,
+)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The script's file, or its name in HISTORY_SCRIPTS.")]
 

@@ -18,6 +18,7 @@ from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
 from history_assets.naming import clone_key, encode, fivetran_key
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
+from history_assets.progress import Watch, unwatched
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Clone, Warehouse
 
@@ -43,7 +44,9 @@ def fivetran_specs(inventory: Inventory, settings: Settings) -> list[dg.AssetSpe
     ]
 
 
-def clone_assets(inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.AssetsDefinition:
+def clone_assets(
+    inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime], watch: Watch = unwatched
+) -> dg.AssetsDefinition:
     """Return the asset of every schema's clones, partitioned by clone date."""
     schemas = {dg.AssetKey(clone_key(schema.name)): schema.name for schema in inventory.schemas}
 
@@ -59,10 +62,12 @@ def clone_assets(inventory: Inventory, warehouse: Warehouse, now: Callable[[], d
         dates = dates_of(context, warehouse.settings.cutoffs(), now())
         selected = sorted(schemas[key] for key in context.selected_asset_keys)
         problems: list[Problem] = []
+        watch("cloning schemas", 0, len(selected))
         with ThreadPoolExecutor(warehouse.settings.threads) as pool:
             quiet = QuietPoints(warehouse, open_source(warehouse, warehouse.settings.cutoffs().at(dates[0])), now)
             outcomes = pool.map(lambda schema: clone_schema(quiet, schema, dates, replace=config.reclone), selected)
-            for schema, outcome in zip(selected, outcomes, strict=True):
+            for done, (schema, outcome) in enumerate(zip(selected, outcomes, strict=True), 1):
+                watch("cloning schemas", done, len(selected))
                 yield from _record(context, schema, outcome)
                 problems += _problems(schema, outcome)
         if problems:

@@ -137,8 +137,11 @@ def _write(rendered: Rendered, project: DbtProject, parse: Callable[[Path], None
 
 def _replace(path: Path, content: str) -> None:
     unfinished = path.with_name(f".{uuid.uuid4()}")
-    unfinished.write_text(content, encoding="utf-8")
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_text(content, encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _refusal(schema: str, table: Table) -> str | None:

@@ -23,11 +23,15 @@ from typing import Any, cast
 
 from history_assets.errors import ProjectError, WarehouseError
 from history_assets.own_process import OwnProcess
+from history_assets.progress import Watch, unwatched
 from history_assets.settings import RUN_VARIABLE, Settings
 from history_assets.warehouse import open_warehouse
 
 _LOCKED = 75
 """Exit code of a child that could not have the history to itself; EX_TEMPFAIL of sysexits.h."""
+
+_FOLDED = ".\n"
+"""What the child says of each table that it is done with, however that went."""
 
 _PROJECT = "history_assets"
 """Name of the dbt project, as dbt_project/dbt_project.yml has it."""
@@ -95,19 +99,26 @@ class _Child:
         )
         self._tell({"project": str(project), "engine": settings.engine})
 
-    def fold(self, nights: Sequence[Night], say: Callable[[str], Any], meanwhile: Callable[[], Any]) -> list[NightResult]:
+    def fold(
+        self, nights: Sequence[Night], say: Callable[[str], Any], watch: Watch, meanwhile: Callable[[], Any]
+    ) -> list[NightResult]:
         """See ``fold``."""
         asked = {
             "settings": self.settings.model_dump(mode="json", include={"engine", "home", "lock_timeout"}),
             "nights": [dataclasses.asdict(night) for night in nights],
         }
         self._request.write_text(json.dumps(asked))
-        said = ""
+        said, folded, tables = "", 0, sum(len(night.tables) for night in nights)
         with self._folder, self._process as process:
             try:
+                watch("folding tables", 0, tables)
                 self._tell("fold")
                 meanwhile()
                 for line in process.stdout or ():
+                    if line == _FOLDED:
+                        folded += 1
+                        watch("folding tables", folded, tables)
+                        continue
                     said = line.strip() or said
                     say(line.rstrip())
             except BaseException:
@@ -154,6 +165,7 @@ def fold(
     nights: Sequence[Night],
     settings: Settings,
     say: Callable[[str], Any],
+    watch: Watch = unwatched,
     meanwhile: Callable[[], Any] = lambda: None,
 ) -> list[NightResult]:
     """Fold nights in the order given, in a child process; one result per night. ``say`` gets its output, line by line.
@@ -166,7 +178,7 @@ def fold(
     child = next((each for each in _loading if (each.project, each.settings) == (project, settings)), None)
     if child:
         _loading.remove(child)
-    return (child or _Child(project, settings)).fold(nights, say, meanwhile)
+    return (child or _Child(project, settings)).fold(nights, say, watch, meanwhile)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -239,7 +251,7 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
     for macro in manifest.macros.values():
         if macro.package_name == _PROJECT:
             template_cache.get_node_template(macro)  # as dbt does when it first comes to it, in each thread; now there is time
-    return dbtRunner(manifest=manifest), folders
+    return dbtRunner(manifest=manifest, callbacks=[_say_folded]), folders
 
 
 def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:
@@ -257,6 +269,12 @@ def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -
     said = f"{night['run']['clone_date']}: {asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
     print(said, flush=True)  # noqa: T201 - the parent reads it
     return NightResult(failed, str(done.exception) if done.exception else None)
+
+
+def _say_folded(event: Any) -> None:
+    if event.info.name == "NodeFinished":
+        sys.stdout.write(_FOLDED)  # whole, from whichever of dbt's threads
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

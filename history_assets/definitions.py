@@ -18,6 +18,7 @@ from history_assets.healing import healing_sensor
 from history_assets.inventory import Inventory
 from history_assets.jobs import AssetJob, asset_jobs
 from history_assets.own_process import settle
+from history_assets.progress import Watch, unwatched
 from history_assets.refreshing import drift_sensor, refresh_job
 from history_assets.retaining import retention_job, retention_schedule
 from history_assets.scripts.assets import broken_asset, longest_pause, script_asset
@@ -37,9 +38,16 @@ def _clock() -> dt.datetime:
 
 
 def build_definitions(
-    settings: Settings, *, warehouse: Warehouse | None = None, now: Callable[[], dt.datetime] = _clock
+    settings: Settings,
+    *,
+    warehouse: Warehouse | None = None,
+    now: Callable[[], dt.datetime] = _clock,
+    watch: Watch = unwatched,
 ) -> dg.Definitions:
-    """Return the definitions for settings; ``warehouse`` and the clock ``now`` (aware) can be replaced."""
+    """Return the definitions for settings; ``warehouse`` and the clock ``now`` (aware) can be replaced.
+
+    ``watch`` is told how far clones and folds are.
+    """
     warehouse = warehouse or open_warehouse(settings)
     project = dbt_files.current(settings.home)
     refreshing = refresh_job(settings, warehouse)
@@ -56,8 +64,8 @@ def build_definitions(
     return dg.Definitions(
         assets=[
             *fivetran_specs(inventory, settings),
-            clone_assets(inventory, warehouse, now),
-            history_assets(project, warehouse, now),
+            clone_assets(inventory, warehouse, now, watch),
+            history_assets(project, warehouse, now, watch),
             *scripts.assets,
         ],
         asset_checks=[exactness_checks(inventory, warehouse), schema_checks(inventory, warehouse)],

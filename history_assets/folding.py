@@ -20,6 +20,7 @@ from history_assets.fivetran.log import written_between
 from history_assets.gates import Gate
 from history_assets.inventory import KeySource, Table
 from history_assets.naming import encode, history_key, snapshot_name, table_name
+from history_assets.progress import Watch, unwatched
 from history_assets.unchanged import Chain, State, is_unchanged
 from history_assets.warehouse.base import Applied, Carried, Clone, Stamp, Status, Warehouse
 from history_assets.warehouse.history_sql import instant
@@ -89,6 +90,7 @@ def fold(
     allow: Collection[Gate] = (),
     force: bool = False,
     entered: Callable[[Sequence[Applied]], Any] = lambda rows: None,  # noqa: ARG005 - nobody asked
+    watch: Watch = unwatched,
 ) -> dict[dt.date, dbt_run.NightResult]:
     """Fold every planned table that is not folded yet, date by date, and return what dbt said of each date.
 
@@ -113,7 +115,7 @@ def fold(
             if folding:
                 _make_room(warehouse, todo, ledger)
                 nights = [night(each, todo[each.date], warehouse, allow, force, raw) for each in folding]
-                done = dbt_run.fold(project.folder, nights, warehouse.settings, say, functools.partial(entered, rows))
+                done = dbt_run.fold(project.folder, nights, warehouse.settings, say, watch, functools.partial(entered, rows))
                 results |= {each.date: result for each, result in zip(folding, done, strict=True)}
             else:
                 entered(rows)

@@ -8,11 +8,13 @@ import dataclasses
 import datetime as dt
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+from dagster._serdes import ConfigurableClassData
 
 from history_assets import dbt_files
 from history_assets.automation import fold_requests, materialized
@@ -21,10 +23,12 @@ from history_assets.errors import UsageError
 from history_assets.event_log import BATCH, BATCH_VARIABLE
 from history_assets.failures import NO_STEP, reason_of
 from history_assets.gates import Gate
+from history_assets.interrupts import heed, noticed
 from history_assets.inventory import Inventory
 from history_assets.jobs import CLONES_JOB, SCRIPTS_JOB, SNAPSHOTS_JOB, range_tags
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
+from history_assets.progress import Watch, unwatched
 from history_assets.refresh import Refreshed, refresh
 from history_assets.scripts.folder import Script, read_folder
 from history_assets.scripts.links import link
@@ -68,6 +72,19 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+@contextlib.contextmanager
+def _open_without_streams(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Open the instance for runs that say nothing but by their events, and whose streams Dagster is to leave alone.
+
+    It would start four processes to follow them, in the terminal's process group: Ctrl-C ends each with a traceback.
+    """
+    nowhere = ConfigurableClassData(NoOpComputeLogManager.__module__, NoOpComputeLogManager.__name__, "{}\n")
+    with open_instance(settings) as instance:
+        ref = instance.get_ref()._replace(compute_logs_data=nowhere)
+        with dg.DagsterInstance.from_ref(ref) as same:
+            yield same
+
+
 def run_night(
     settings: Settings,
     warehouse: Warehouse,
@@ -76,9 +93,10 @@ def run_night(
     *,
     reclone: bool = False,
     allow: Collection[Gate] = (),
+    watch: Watch = unwatched,
 ) -> NightReport:
     """Clone and fold one date; as ``run_nights``."""
-    (night,), failures = run_nights(settings, warehouse, [date], schemas, reclone=reclone, allow=allow)
+    (night,), failures = run_nights(settings, warehouse, [date], schemas, reclone=reclone, allow=allow, watch=watch)
     return dataclasses.replace(night, failures=tuple(failures))
 
 
@@ -90,7 +108,7 @@ def run_nights(
     *,
     reclone: bool = False,
     allow: Collection[Gate] = (),
-    say: Callable[[str], Any] = lambda what: None,  # noqa: ARG005 - nobody asked
+    watch: Watch = unwatched,
 ) -> tuple[list[NightReport], list[str]]:
     """Clone and fold some dates' schemas, by default all, and return what came of each date, and a line for what failed.
 
@@ -107,29 +125,27 @@ def run_nights(
         settings.cutoffs().check_past(date, dt.datetime.now(dt.UTC))
     if schemas is not None:
         warehouse.inventory(schemas)
-    say("reading the inventory")
-    refreshed = refresh(settings, warehouse, told=False)
+    refreshed = refresh(settings, warehouse, told=False, watch=watch)
     names = [schema.name for schema in refreshed.inventory.schemas if schemas is None or schema.name in schemas]
     clones = [dg.AssetKey(clone_key(name)) for name in names]
     histories = {dg.AssetKey(clone_key(name)): _histories(refreshed, name) for name in names}
     keys = [str(date) for date in dates]
-    definitions = build_definitions(settings, warehouse=warehouse)
+    watch("loading the definitions", 0, None)
+    definitions = build_definitions(settings, warehouse=warehouse, watch=watch)
     made: set[tuple[dg.AssetKey, str]] = set()
     folded: set[tuple[dg.AssetKey, str]] = set()
     failures: list[str] = []
-    with open_instance(settings) as instance:
+    with _open_without_streams(settings) as instance:
         instance.add_dynamic_partitions(PARTITIONS, keys)
         stored = instance.get_dynamic_partitions(PARTITIONS)
         for first, last in ranges(keys, stored):
             config = {"ops": {"clone_schemas": {"config": {"reclone": reclone}}}}
             asked = dg.RunRequest(partition_key=first) if first == last else dg.RunRequest(tags=range_tags(first, last))
-            say(f"cloning {len(clones)} schemas of {' to '.join(dict.fromkeys((first, last)))}")
             cloned = _run(definitions, CLONES_JOB, instance, asked, clones, config)
             made |= set(materialized(instance, cloned.run_id))
             failures += _failures(cloned)
         for request in fold_requests("", sorted(made), histories, stored):
             opened = {"ops": {"fold_histories": {"config": {"allow": [gate.name for gate in allow]}}}}
-            say(f"folding {len(request.asset_selection or ())} tables")
             done = _run(definitions, SNAPSHOTS_JOB, instance, request, request.asset_selection or (), opened)
             folded |= set(materialized(instance, done.run_id))
             failures += _failures(done)
@@ -193,17 +209,16 @@ def _run(
 ) -> dg.ExecuteInProcessResult:
     # Without its checks: planned, never run, and shown as skipped.
     selected = definitions.resolve_job_def(job).get_subset(asset_selection=set(keys), asset_check_selection=set())
-    done = selected.execute_in_process(
-        run_config=_QUIET | config,
-        instance=instance,
-        partition_key=asked.partition_key,
-        tags=asked.tags,
-        raise_on_error=False,
-    )
-    errors = [event.step_failure_data.error for event in done.all_node_events if event.is_step_failure]
-    if any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors):
-        raise KeyboardInterrupt  # which Dagster took for a failure like any other
-    return done
+    with noticed():
+        result = selected.execute_in_process(
+            run_config=_QUIET | config,
+            instance=instance,
+            partition_key=asked.partition_key,
+            tags=asked.tags,
+            raise_on_error=False,
+        )
+        heed()
+    return result
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> list[str]:

@@ -11,6 +11,7 @@ from history_assets.dbt_files import DbtProject
 from history_assets.drift import Change, changes
 from history_assets.inventory import Inventory
 from history_assets.naming import table_name
+from history_assets.progress import Watch, unwatched
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
 
@@ -30,7 +31,7 @@ class Refreshed:
     drift: tuple[Change, ...]
 
 
-def refresh(settings: Settings, warehouse: Warehouse, *, told: bool = True) -> Refreshed:
+def refresh(settings: Settings, warehouse: Warehouse, *, told: bool = True, watch: Watch = unwatched) -> Refreshed:
     """Bring the generated project up to date with the warehouse and return it.
 
     Its tables are those of raw, plus every table that has a history or was in the project before: a table that is gone from raw
@@ -38,6 +39,7 @@ def refresh(settings: Settings, warehouse: Warehouse, *, told: bool = True) -> R
 
     Its drift is what has changed in raw since the last refresh whose caller ``told`` of it.
     """
+    watch("reading the inventory", 0, None)
     before = dbt_files.current(settings.home)
     inventory = raw = warehouse.inventory()
     drift = changes(dbt_files.raw_then(settings.home), raw)
@@ -45,6 +47,7 @@ def refresh(settings: Settings, warehouse: Warehouse, *, told: bool = True) -> R
         inventory = inventory.merged(before.inventory)
     inventory = inventory.merged(warehouse.histories())
     inventory = Inventory(tuple(schema for schema in inventory.schemas if settings.selects(schema.name)))
+    watch("having dbt parse the project", 0, None)
     rendered = dbt_files.render(inventory, settings.engine)
     project = dbt_files.write(rendered, settings.home, lambda folder: dbt_run.parse(folder, settings))
     if told:

@@ -25,6 +25,7 @@ from history_assets.inventory import Inventory, Schema
 from history_assets.naming import clone_key, encode, history_key, snapshot_name
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
 from history_assets.preview import Night, night_of, row_changes, tables_table
+from history_assets.progress import Watch, unwatched
 from history_assets.records import Folded, folded_event, tables_mark
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Applied, Clone, Status, Warehouse
@@ -69,7 +70,9 @@ class HistoryTranslator(DagsterDbtTranslator):
         )
 
 
-def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.AssetsDefinition:
+def history_assets(
+    project: DbtProject, warehouse: Warehouse, now: Callable[[], dt.datetime], watch: Watch = unwatched
+) -> dg.AssetsDefinition:
     """Return the asset of every table's history, downstream of its schema's clones, same partitions."""
     refs = [(schema, table.name) for schema, table in project.inventory.tables()]
     tables = {dg.AssetKey(history_key(*ref)): ref for ref in refs}
@@ -98,7 +101,7 @@ def history_assets(project: DbtProject, warehouse: Warehouse, now: Callable[[], 
 
         try:
             plans = [plan(warehouse, selected, date) for date in dates]
-            results = fold(project, warehouse, plans, context.log.info, allow=config.allow, entered=log)
+            results = fold(project, warehouse, plans, context.log.info, allow=config.allow, entered=log, watch=watch)
             schemas = {schema for schema, _ in selected}
             of_date = collections.defaultdict[dt.date, list[Applied]](list)
             with warehouse.reading():

@@ -6,6 +6,8 @@ Belongs here: turning clones and ledger into states. Does not belong here: print
 import collections
 import dataclasses
 import datetime as dt
+from collections.abc import Sequence
+from typing import Any
 
 from history_assets.warehouse.base import Status, Warehouse
 
@@ -18,16 +20,11 @@ class Night:
     applied: int
     quarantined: int
 
-    @property
-    def clone_gone(self) -> bool:
-        """Whether it was applied and its clone is no longer there."""
-        return self.cloned is None and self.applied > 0
-
     def __str__(self) -> str:
         if self.quarantined:
-            return f"{self.quarantined} held"
+            return f"{self.quarantined} quarantined"
         if self.cloned is None:
-            return "applied*" if self.clone_gone else "missing"
+            return "applied, clone gone" if self.applied else "missing"
         if self.applied == 0:
             return "cloned"
         return "applied" if self.applied >= self.cloned else f"{self.applied}/{self.cloned}"
@@ -48,3 +45,8 @@ def recent(warehouse: Warehouse, newest: dt.date, days: int) -> tuple[list[dt.da
         return Night(cloned, nights[name, date, Status.APPLIED], nights[name, date, Status.QUARANTINED])
 
     return dates, {name: [night(name, date) for date in dates] for name in names}
+
+
+def told(dates: Sequence[dt.date], nights: Sequence[Night]) -> list[dict[str, Any]]:
+    """Return the nights of a schema as programs read them."""
+    return [{"date": date, "state": str(night), **dataclasses.asdict(night)} for date, night in zip(dates, nights, strict=True)]

@@ -15,6 +15,7 @@ from history_assets.errors import ProjectError
 from history_assets.folding import Plan, fold
 from history_assets.inventory import SYNCED
 from history_assets.naming import table_name
+from history_assets.progress import Watch, unwatched
 from history_assets.warehouse.base import Applied, Clone, Difference, Status, Warehouse
 
 _LONG = 8
@@ -31,7 +32,12 @@ class Finding:
     problem: str | None
 
 
-def verify(warehouse: Warehouse, schemas: Collection[str] | None = None, date: dt.date | None = None) -> Iterator[Finding]:
+def verify(
+    warehouse: Warehouse,
+    schemas: Collection[str] | None = None,
+    date: dt.date | None = None,
+    watch: Watch = unwatched,
+) -> Iterator[Finding]:
     """Check histories, and say what was found of each: each applied night against its clone, where that is kept, and then,
     unless only a ``date`` is asked for, each table against itself and its ledger.
     """
@@ -41,11 +47,16 @@ def verify(warehouse: Warehouse, schemas: Collection[str] | None = None, date: d
         tables[row.schema, row.table].append(row)
         if row.status is Status.APPLIED:
             nights[row.date, row.schema].append(row)
+    total, done = sum(map(len, nights.values())) + (len(tables) if date is None else 0), 0
     for (night, schema), rows in sorted(nights.items()):
+        watch("comparing with clones", done, total)
+        done += len(rows)
         if clone := warehouse.find_clone(schema, night):  # else it is forgotten, and nothing is left to compare with
             yield from verify_clone(warehouse, clone, rows)
     if date is None:
         for (schema, table), rows in sorted(tables.items()):
+            watch("looking at histories", done, total)
+            done += 1
             said = "; ".join(warehouse.contradictions(rows))
             yield Finding(schema, table, None, f"{table_name(schema, table)}: {said}" if said else None)
 

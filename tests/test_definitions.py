@@ -23,7 +23,7 @@ from tests.landing import Landing
 PACKAGE = Path(__file__).parent.parent / "history_assets"
 # fmt: off
 ORDER = [
-    "errors", "naming", "dates", "gates", "own_process", "credentials", "settings", "inventory",
+    "errors", "naming", "dates", "gates", "own_process", "interrupts", "progress", "credentials", "settings", "inventory",
     "warehouse.files", "warehouse.base",
     "warehouse.history_sql", "warehouse.reading_sql", "warehouse.spine_sql", "warehouse.functions_sql",
     "warehouse.duckdb_files", "warehouse.duckdb_history", "warehouse.duckdb_spine", "warehouse.duckdb_functions",
@@ -41,7 +41,8 @@ ORDER = [
     "automation", "scripts.links", "scripts.process",
     "scripts.environments", "scripts.assets", "scripts.automation", "scripts.checking", "spines", "history", "status",
     "doctor",
-    "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "shown", "cli_scripts", "cli",
+    "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo",
+    "terminal", "cli_tables", "cli_scripts", "cli",
 ]
 # fmt: on
 

@@ -2,14 +2,24 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from history_assets import cli
 from tests.settings_page import PAGE, page
 from tests.test_definitions import ORDER
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    yield name, command
+    for word, each in getattr(command, "commands", {}).items():
+        yield from _commands(each, f"{name} {word}")
+
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("examples/*.md"))]
@@ -64,6 +74,33 @@ def test_commands_are_those_of_the_command_line(path: Path) -> None:
             wrong.append(" ".join(words))
 
     assert wrong == []
+
+
+COMMANDS = dict(_commands(typer.main.get_command(cli.app), "history-assets"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_that_it_understands_and_shows_in_one_line(name: str) -> None:
+    examples = re.findall("Example: (.+)", COMMANDS[name].help or "")
+    shown = CliRunner().invoke(cli.app, [*name.split()[1:], "--help"], terminal_width=80, env={"COLUMNS": "80"}).stdout
+
+    assert examples != []
+    for example in examples:
+        assert f"Example: {example} \n" in re.sub(" +\n", " \n", shown)
+        understood = _understood(example)
+        assert understood == name or understood.startswith(f"{name} "), example
+
+
+def _understood(example: str) -> str:
+    """Return the name of the command that an example calls; raises what that says of arguments that it does not take."""
+    name, *words = shlex.split(example)
+    command: Any = COMMANDS[name]
+    context = command.make_context(name, words)
+    while hasattr(command, "commands"):
+        word, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(word, words, parent=context)
+        name += f" {word}"
+    return name
 
 
 def _options(command: typer.core.TyperGroup, before: str = "") -> dict[str, set[str]]:

@@ -1,5 +1,6 @@
 """The commands, as a person types them: what they print, and how they end."""
 
+import contextlib
 import csv
 import datetime as dt
 import io
@@ -13,13 +14,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import time_machine
 
 from history_assets import cli
-from history_assets.shown import Lines
 from tests.landing import Landing
 
 Run = Callable[..., tuple[int, str, str]]
 
+REMEDY = "expected one DuckDB file per Fivetran schema in it; set HISTORY_HOME, or try `history-assets demo`"
 DAY_BEFORE, DAY = "2026-11-20", "2026-11-21"
 FILES = ("raw/crm", "history")
 
@@ -34,8 +36,6 @@ def run(story_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     """Type a command; returns its exit code and what it wrote to both streams."""
     monkeypatch.setenv("HISTORY_HOME", str(story_home))
     monkeypatch.setenv("DAGSTER_HOME", str(story_home / "dagster"))
-    monkeypatch.setattr(cli, "out", Lines())
-    monkeypatch.setattr(cli, "err", Lines(stderr=True))
 
     def type_in(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["history-assets", *words])
@@ -53,8 +53,7 @@ def tree(folder: Path) -> list[str]:
 
 def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: Path) -> None:
     """Before there is a raw database, and after."""
-    remedy = "expected one DuckDB file per Fivetran schema in it; set HISTORY_HOME, or try `history-assets demo`"
-    assert run("run", "--date", DAY) == (2, "", f"error: found no folder {story_home}/raw: {remedy}\n")
+    assert run("run", "--date", DAY) == (2, "", f"error: found no folder {story_home}/raw: {REMEDY}\n")
     Landing(story_home).execute(
         "crm",
         "2026-11-19T22:00",
@@ -81,8 +80,26 @@ def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: 
     assert tree(story_home) == before
 
 
-def test_a_night_is_cloned_and_folded(run: Run) -> None:
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int | None]]:
+    """What a bar is told from here on."""
+    told: list[tuple[str, int, int | None]] = []
+    monkeypatch.setattr(cli, "bar", lambda **_: contextlib.nullcontext(lambda *each: told.append(each)))
+    return told
+
+
+def test_a_night_is_cloned_and_folded(run: Run, watched: list[tuple[str, int, int | None]]) -> None:
     assert run("run", "--date", DAY_BEFORE) == (0, "2026-11-20: 1 of 1 schemas cloned, 1 of 1 tables folded\n", "")
+    assert watched == [
+        ("loading Dagster", 0, None),
+        ("reading the inventory", 0, None),
+        ("having dbt parse the project", 0, None),
+        ("loading the definitions", 0, None),
+        ("cloning schemas", 0, 1),
+        ("cloning schemas", 1, 1),
+        ("folding tables", 0, 1),
+        ("folding tables", 1, 1),
+    ]
 
 
 def test_a_second_night_sees_what_changed(run: Run, story_home: Path) -> None:
@@ -142,42 +159,102 @@ def test_a_date_that_was_never_applied_names_the_nearest(run: Run) -> None:
     )
 
 
-def test_verify_proves_every_night(run: Run) -> None:
+def test_verify_proves_every_night(run: Run, watched: list[tuple[str, int, int | None]]) -> None:
     assert run("verify") == (0, "2 of 2 table-nights are exact\n", "")
+    assert watched == [("comparing with clones", 0, 3), ("comparing with clones", 1, 3), ("looking at histories", 2, 3)]
     assert run("verify", "--date", DAY, "--schema", "crm") == (0, "1 of 1 table-nights are exact\n", "")
 
 
-def test_other_programs_read_json(run: Run, story_home: Path) -> None:
-    days = (dt.datetime.now(dt.UTC).date() - dt.date.fromisoformat(DAY)).days + 1
-    applied = {"date": DAY, "state": "applied", "cloned": 1, "applied": 1, "quarantined": 0}
+def test_verify_tells_programs_what_it_tells_people(run: Run, story_home: Path) -> None:
+    """With ``--json`` there is one document on standard output, and the exit codes are the same."""
+    sound = {"table_nights": 2, "exact": 2, "differs": [], "repaired": [], "failed": []}
+    assert run("verify", "--json") == (0, json.dumps(sound, indent=2) + "\n", "")
+    with duckdb.connect(str(story_home / "history.duckdb")) as connection:
+        connection.execute("update crm.account set name = 'wrong' where name = 'Ann'")
 
-    assert json.loads(run("verify", "--json", "--date", DAY)[1]) == {"nights": 1, "exact": 1, "problems": []}
-    (crm,) = json.loads(run("status", "--json", "--days", str(min(days, 60)))[1])["schemas"]
-    assert crm["schema"] == "crm"
-    assert [night for night in crm["nights"] if night["date"] == DAY] == ([applied] if days <= 60 else [])
-    files = [f"the file {story_home}/{name}.duckdb" for name in FILES]
-    looked_at = ["the settings, for duckdb", f"the folder {story_home}", *files]
-    assert json.loads(run("doctor", "--json")[1]) == {
-        "ok": True,
-        "checks": [{"what": what, "ok": True, "remedy": None} for what in looked_at],
+    problem = (
+        "crm.account as of 2026-11-20: 1 rows only in history, 1 only in the clone, "
+        "such as (1, 'wrong', False); (1, 'Ann', False)"
+    )
+    found = {"schema": "crm", "table": "account", "date": DAY_BEFORE, "problem": problem}
+    code, printed, complaint = run("verify", "--json")
+    assert (code, json.loads(printed)) == (1, sound | {"exact": 1, "differs": [found]})
+    assert complaint == f"differs: {problem}\n"
+
+    code, printed, complaint = run("verify", "--json", "--repair")
+    assert (code, json.loads(printed)) == (0, sound | {"repaired": [found]})
+    assert complaint.startswith(f"repairing: {problem}\n{DAY_BEFORE}: 1 of 1 tables folded in ")
+    assert run("verify", "--json", "--date", "2026-11-01") == (
+        1,
+        json.dumps(sound | {"table_nights": 0, "exact": 0}, indent=2) + "\n",
+        "error: found no applied night with a clone to compare with: run a night first\n",
+    )
+
+
+def test_status_tells_programs_what_it_tells_people(run: Run) -> None:
+    with time_machine.travel(f"{DAY}T12:00+00:00"):
+        code, printed, complaint = run("status", "--days", "3", "--json")
+
+    assert (code, complaint) == (0, "")
+    assert json.loads(printed) == {
+        "schemas": [
+            {
+                "schema": "crm",
+                "nights": [
+                    {"date": "2026-11-19", "state": "missing", "cloned": None, "applied": 0, "quarantined": 0},
+                    {"date": DAY_BEFORE, "state": "applied", "cloned": 1, "applied": 1, "quarantined": 0},
+                    {"date": DAY, "state": "applied", "cloned": 1, "applied": 1, "quarantined": 0},
+                ],
+            }
+        ]
     }
 
 
-def test_json_says_what_is_wrong(run: Run, story_home: Path) -> None:
-    """A row is changed behind everybody's back, and put back."""
-    change = "update crm.account set name = {} where name = {} and dbt_valid_to is null"
-    with duckdb.connect(str(story_home / "history.duckdb")) as connection:
-        connection.execute(change.format("'Eve'", "'a,\"b'"))
+def test_doctor_tells_programs_what_it_tells_people(
+    run: Run, story_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what = ["the settings, for duckdb", f"the folder {story_home}", f"the file {story_home}/raw/crm.duckdb"]
+    checks = [{"what": each, "ok": True, "remedy": None} for each in [*what, f"the file {story_home}/history.duckdb"]]
+    assert run("doctor", "--json") == (0, json.dumps({"ok": True, "checks": checks}, indent=2) + "\n", "")
 
-    code, printed, complaint = run("verify", "--json", "--date", DAY)
-
+    monkeypatch.setenv("HISTORY_HOME", str(tmp_path))
+    remedy = f"found no folder {tmp_path}/raw: {REMEDY}"
+    code, printed, complaint = run("doctor", "--json")
     assert (code, complaint) == (1, "")
-    found = json.loads(printed)
-    problem = found["problems"][0].pop("problem")
-    assert found == {"nights": 1, "exact": 0, "problems": [{"schema": "crm", "table": "account", "date": DAY}]}
-    assert problem.startswith(f"crm.account as of {DAY}: 1 rows only in history, 1 only in the clone, such as ")
-    with duckdb.connect(str(story_home / "history.duckdb")) as connection:
-        connection.execute(change.format("'a,\"b'", "'Eve'"))
+    assert json.loads(printed) == {
+        "ok": False,
+        "checks": [
+            {"what": "the settings, for duckdb", "ok": True, "remedy": None},
+            {"what": f"the folder {tmp_path}", "ok": True, "remedy": None},
+            {"what": "the warehouse", "ok": False, "remedy": remedy},
+        ],
+    }
+    assert run("doctor", "--json", "--print-setup") == (
+        2,
+        "",
+        "error: found --print-setup with --json, which is a script in SQL: leave one of them out\n",
+    )
+
+
+def test_a_file_that_cannot_be_written_is_named_and_one_that_was_there_stays(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "account.csv"
+    assert run("as-of", "crm.account", DAY, "--output", str(tmp_path / "none" / "account.csv")) == (
+        2,
+        "",
+        f"error: found {tmp_path}/none/account.csv not to be written (No such file or directory), expected a file in a folder "
+        "that is there, with room for it: give another --output\n",
+    )
+    file.write_text("as it was")
+    file.chmod(0o640)
+    (tmp_path / "link.csv").symlink_to(file)
+    assert run("as-of", "crm.account", "2026-11-01", "--format", "csv", "--output", str(file))[0] == 2
+    assert file.read_text() == "as it was"
+
+    assert run("as-of", "crm.account", DAY, "--format", "csv", "--output", str(tmp_path / "link.csv"))[0] == 0
+
+    assert file.read_text().splitlines()[0] == '"id","name","_fivetran_deleted","_fivetran_synced"'
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert tree(tmp_path) == ["account.csv", "link.csv"]
 
 
 def test_status_shows_the_recent_dates(run: Run) -> None:

@@ -20,7 +20,7 @@ from history_assets.nights import open_instance
 from history_assets.own_process import settle
 from history_assets.partitions import PARTITIONS
 from history_assets.settings import Settings
-from history_assets.shown import Lines
+from history_assets.terminal import Lines
 from history_assets.verification import verify
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing

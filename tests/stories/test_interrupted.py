@@ -1,11 +1,12 @@
-"""Ctrl-C, as a terminal sends it to all processes of a command: one line, nothing half-done, nothing left running."""
+"""Ctrl-C, as a terminal sends it: to a command and all that it started, at once."""
 
+import datetime as dt
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,53 +16,109 @@ from history_assets.verification import verify
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
 
-DAY = "2026-11-21"
-PATIENCE = 60
+DATES = [dt.date(2026, 11, 20), dt.date(2026, 11, 21)]
+STOPPED = "stopped: what was done is kept, nothing is half-done; run it again to go on\n"
+PROGRAM = [sys.executable, "-c", "from history_assets.cli import program; program()"]
+PATIENCE = 300
 
 
-def started(*words: str) -> subprocess.Popen[str]:
-    """Type a command at a terminal of its own."""
-    command = [sys.executable, "-c", "from history_assets.cli import program; program()", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+@pytest.fixture
+def environment(home: Path, tmp_path: Path) -> dict[str, str]:
+    """That of a command whose files, passing ones too, are all in the test's folder."""
+    (tmp_path / "passing").mkdir()
+    known = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "TMPDIR": str(tmp_path / "passing"), "PYTHONPATH": os.pathsep.join(known)}
 
 
-def interrupted(process: subprocess.Popen[str], when: Callable[[], bool]) -> tuple[int, str, str]:
-    """Type Ctrl-C once something is so, and return how the command ended and the last line of each stream."""
-    until = time.monotonic() + PATIENCE
-    while not when() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
-    printed, complaint = process.communicate(timeout=PATIENCE)
-    return process.returncode, *((said.splitlines() or [""])[-1] for said in (printed, complaint))
+@pytest.fixture
+def landed(landing: Landing) -> None:
+    for name in ("crm", "shop"):
+        landing.execute(
+            name,
+            "2026-11-19T22:00",
+            "create table account (id int primary key, name varchar, _fivetran_synced timestamptz)",
+            "insert into account select range, 'name ' || range, '2026-11-19' from range(20000)",
+        )
 
 
-def ends(process: subprocess.Popen[str]) -> bool:
-    """Say whether, a moment after a command, nothing runs any more that it started."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
+def stopped(words: list[str], environment: Mapping[str, str], when: Callable[[], bool]) -> tuple[int, str, str]:
+    """Type a command, press Ctrl-C once ``when`` says so; returns its exit code and what it wrote to both streams.
+
+    Nothing that it started is left then.
+    """
+    process = subprocess.Popen(
+        [*PROGRAM, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + PATIENCE
+    try:
+        while not when():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGINT)
+        printed, complaint = process.communicate(timeout=PATIENCE)
+        while alive := processes(process.pid):  # which were told to end
+            assert time.monotonic() < deadline, alive
+            time.sleep(0.1)
+        return process.returncode, printed, complaint
+    finally:
+        if processes(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("moment", ["clone", "dbt"])
-def test_a_night_that_is_interrupted_is_run_again(moment: str, home: Path) -> None:
-    columns = "(id int primary key, v varchar, _fivetran_synced timestamptz)"
-    tables = [f"create table t{number} {columns}" for number in range(8)]
-    rows = [f"insert into t{number} select i, 'x', now() from range(1000) r(i)" for number in range(8)]
-    Landing(home).execute("crm", "2026-11-20T22:00", *tables, *rows)
-    ready = {"clone": (home / "clones").exists, "dbt": (home / "history.duckdb").exists}[moment]
+def processes(session: int) -> list[str]:
+    """Return what runs in a session, but for what has ended and is still to be noticed."""
+    listed = subprocess.run(["ps", "-A", "-o", "sess=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    fields = [line.split(maxsplit=2) for line in listed.splitlines()]
+    return [" ".join(rest) for number, state, *rest in fields if number == str(session) and not state.startswith("Z")]
 
-    process = started("run", "--date", DAY)
-    code, _, complaint = interrupted(process, ready)
 
-    assert (code, complaint) == (130, "interrupted: what was finished is kept, run it again for the rest")
-    assert ends(process)
-    again = started("run", "--date", DAY)
-    assert again.communicate(timeout=PATIENCE)[0] == f"{DAY}: 1 of 1 schemas cloned, 8 of 8 tables folded\n"
+def typed(words: list[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+    done = subprocess.run([*PROGRAM, *words], env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    return done.returncode, done.stdout, done.stderr
+
+
+def unfinished(*folders: Path) -> list[Path]:
+    """Return what is not meant to outlive a command."""
+    return [path for folder in folders for path in folder.rglob("*") if path.name.startswith((".", "history_assets_"))]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("dbt", id="while dbt parses", marks=pytest.mark.slow),
+        pytest.param("clones/crm/2026-11-20.duckdb", id="as schemas are cloned", marks=pytest.mark.slow),
+        pytest.param("history.duckdb", id="while dbt folds"),
+    ],
+)
+def test_a_run_that_is_stopped_leaves_nothing_half_done_and_the_next_completes_it(
+    moment: str, landed: None, environment: dict[str, str], home: Path, tmp_path: Path
+) -> None:
+    words = ["run", "--date", "2026-11-20..2026-11-21"]
+
+    assert stopped(words, environment, (home / moment).exists) == (130, "", STOPPED)
+
+    assert unfinished(home, tmp_path / "passing") == []
+    folded = "".join(f"{date}: 2 of 2 schemas cloned, 2 of 2 tables folded\n" for date in DATES)
+    assert typed(words, environment) == (0, folded, "")
     findings = list(verify(DuckDBWarehouse(Settings(home=home))))
-    assert [finding.problem for finding in findings if finding.problem] == []
-    assert sorted(finding.table for finding in findings if finding.date) == [f"t{number}" for number in range(8)]
+    nights = [(schema, date, None) for date in DATES for schema in ("crm", "shop")]
+    assert [(each.schema, each.date, each.problem) for each in findings if each.date] == nights
+    assert [each.problem for each in findings if not each.date] == [None, None]
+
+
+def test_a_file_whose_writing_is_stopped_is_as_it_was(landed: None, environment: dict[str, str], tmp_path: Path) -> None:
+    """In the form of a table, which takes seconds to lay out."""
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    file = folder / "account.txt"
+    file.write_text("as it was")
+    assert typed(["run", "--date", "2026-11-20", "--schema", "crm"], environment)[0] == 0
+    words = ["as-of", "crm.account", "2026-11-20", "--output", str(file)]
+
+    assert stopped(words, environment, lambda: len(list(folder.iterdir())) > 1) == (130, "", STOPPED)
+
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("account.txt", "as it was")]
+    assert typed(words, environment) == (0, "", "")
+    assert [path.name for path in folder.iterdir()] == ["account.txt"]
+    assert file.read_text().count("│ name ") == 20_000

@@ -22,7 +22,6 @@ from history_assets.history import History
 from history_assets.nights import open_instance, run_nights
 from history_assets.partitions import PARTITIONS
 from history_assets.retention import forget_dates, retain
-from history_assets.shown import Lines
 from history_assets.verification import verify
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.stories.engines import DuckDB, Night
@@ -264,8 +263,6 @@ def test_the_command_needs_to_be_told_for_how_long(
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(cli, "out", Lines())
-    monkeypatch.setattr(cli, "err", Lines(stderr=True))
     monkeypatch.setattr(sys, "argv", ["history-assets", *words])
     with pytest.raises(SystemExit) as ended:
         cli.main()

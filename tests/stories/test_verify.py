@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from history_assets import cli
-from history_assets.shown import Lines
 from tests.stories.engines import Engine, Night
 from tests.stories.test_gates import Seen, Story
 
@@ -147,8 +146,6 @@ def verify(fresh: Story, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """Type ``history-assets verify``; returns its exit code and what it wrote to both streams."""
     for name, value in fresh.engine.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cli, "out", Lines())
-    monkeypatch.setattr(cli, "err", Lines(stderr=True))
 
     def type_in(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["history-assets", "verify", *words])
