@@ -5,25 +5,23 @@ history that they are about: over three nights of the sandbox's Salesforce, and 
 Snowflake. What cannot be run here stands in ``NOT_RUN`` with the reason, and is looked at as far as it can be.
 """
 
+import ast
 import contextlib
 import dataclasses
 import datetime as dt
 import importlib.util
 import io
-import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import duckdb
 import pytest
 
 from history_assets import cli, folding
-from history_assets.dates import parse_date
 from history_assets.refresh import refresh
 from history_assets.sandbox import Sandbox
 from history_assets.settings import Settings
@@ -35,7 +33,6 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("examples/*.md"))]
 NIGHTS = [dt.date(2026, 11, day) for day in (18, 19, 20)]
 """Which the pages speak of."""
-TABLES = ("account", "opportunity")
 
 _SERVED = "it serves until it is stopped; its options are checked by test_deploying, its like is served by test_served"
 _TOOL = "the tool is not here; the files that it names are checked by test_deploying"
@@ -54,6 +51,7 @@ NOT_RUN = {
     "python -m tests.stories.test_timelines_unchanged 2000": _LONG,
     "pytest tests/stories/test_gates.py --engine snowflake": "a test of its own, of make test-slow",
     "pip install --constraint constraints.txt --editable '.[examples]'": "it installs",
+    "export HISTORY_HOME=.backtest": "nothing runs with it here",
     "HISTORY_INCLUDE=salesforce history-assets demo --days 28 --no-ui": "28 nights; told by test_examples",
     "python examples/backtest.py": "run by test_examples",
     "dagster code-server start --host 127.0.0.1 --port 4000 --module-name history_assets.definitions": _SERVED,
@@ -146,7 +144,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sandbox.sync(cutoffs.at(date) - dt.timedelta(hours=1))
         warehouse.clone("salesforce", date, sandbox.last_sync)
     project = refresh(settings, warehouse).project
-    plans = [folding.plan(warehouse, [("salesforce", each.name) for _, each in project.inventory.tables()], date) for date in NIGHTS]
+    plans = [
+        folding.plan(warehouse, [("salesforce", each.name) for _, each in project.inventory.tables()], date) for date in NIGHTS
+    ]
     results = folding.fold(project, warehouse, plans, print)
     assert [(result.failed, result.error) for result in results.values()] == [({}, None)] * len(NIGHTS)
     assert warehouse.keep_functions(warehouse.ledger()) == []
@@ -198,7 +198,9 @@ def test_what_is_not_run_names_what_is_there(line: str) -> None:
     """Targets of make, modules, files, and the commands of this project."""
     words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z_]+=.*", word)]
     targets = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.M)
-    files = [word.partition("=")[2] or word for word in words if re.search(r"(?:^|=)(?:deploy|tests|examples)/[\w./-]+\.\w+$", word)]
+    files = [
+        word.partition("=")[2] or word for word in words if re.search(r"(?:^|=)(?:deploy|tests|examples)/[\w./-]+\.\w+$", word)
+    ]
 
     assert words[0] != "make" or words[1] in targets
     assert "-m" not in words or importlib.util.find_spec(words[words.index("-m") + 1])
@@ -209,75 +211,177 @@ def test_what_is_not_run_names_what_is_there(line: str) -> None:
 # The shell.
 
 
-class Shell:
-    """A terminal of the reader's: variables, a folder, and commands of this project, run in this process."""
+class Reader:
+    """A reader at a terminal: what they put in place of what a page leaves open, and what this project's commands then say.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    ``homes`` are the folders that stand for those of the page, ``given`` the values of the variables that it leaves open.
+    """
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, folder: Path, homes: Mapping[str, Path], given: Mapping[str, str]
+    ) -> None:
         self._patch = monkeypatch
+        self.homes = homes
+        self.given = given
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(cli, "out", cli.Console(soft_wrap=True, highlight=False))
         monkeypatch.setattr(cli, "err", cli.Console(stderr=True, soft_wrap=True, highlight=False))
 
-    def export(self, name: str, value: str) -> None:
-        self._patch.setenv(name, value)
+    def read(self, path: Path) -> list[str]:
+        """Type every line of a page but for those of ``NOT_RUN``; returns those that did not end well, with what was said."""
+        lines = [
+            line for snippet in snippets(path) if snippet.language == "sh" for line in snippet.lines if line not in NOT_RUN
+        ]
+        assert lines, path
+        return [f"{line}: {said}" for line in lines if (said := self.type(line))]
 
-    def type(self, line: str) -> tuple[int, str]:
-        """Type a line: an export, or a command of this project; returns its exit code and what it printed."""
+    def type(self, line: str) -> str | None:
+        """Type an export, or a command of this project; returns its exit code where that is not 0."""
         words = shlex.split(line)
         if words[0] == "export":
             for name, value in (word.split("=", 1) for word in words[1:]):
-                self.export(name, os.path.expandvars(value))
-            return 0, ""
+                self._export(name, value)
+            return None
         assert words[0] == "history-assets", f"nothing here runs {line!r}: list it in NOT_RUN, with the reason"
-        file = words[words.index(">") + 1] if ">" in words else None
-        words = words[: words.index(">")] if file else words
-        self._patch.setattr(sys, "argv", words)
-        printed = io.StringIO()
-        self._patch.setattr(cli, "out", cli.Console(file=printed, soft_wrap=True, highlight=False))
-        with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as ended:
-            cli.main()
-        if file:
-            Path(file).write_text(printed.getvalue(), encoding="utf-8")
-        return int(ended.value.code or 0), printed.getvalue()
+        return self._command(*(words[: words.index(">")] if ">" in words else words))
+
+    def _export(self, name: str, value: str) -> None:
+        if value == "…":
+            value = self.given.get(name, "")
+        if name == "HISTORY_HOME":
+            self._patch.setenv("DAGSTER_HOME", str(self.homes[value] / "dagster"))
+            value = str(self.homes[value])
+        if value and name != "DAGSTER_HOME":
+            self._patch.setenv(name, value)
+
+    def _command(self, *words: str) -> str | None:
+        self._patch.setattr(sys, "argv", list(words))
+        printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+        with contextlib.redirect_stdout(printed):
+            self._patch.setattr(cli, "out", cli.Console(soft_wrap=True, highlight=False))
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        return f"exit code {ended.value.code}: {printed.buffer.getvalue().decode()}" if ended.value.code else None
 
 
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    return Shell(monkeypatch, tmp_path)
+def reader(monkeypatch: pytest.MonkeyPatch, folder: Path, demo: Path, account: Account) -> Reader:
+    """A reader with the demo's home and that of the account, to which a token is the key: a key is told by test_doctor."""
+    own = {name: value for name, value in account.environment.items() if name.startswith("SNOWFLAKE_")}
+    for name in own.keys() - {"SNOWFLAKE_ACCOUNT", "SNOWFLAKE_USER", "SNOWFLAKE_ROLE", "SNOWFLAKE_WAREHOUSE"}:
+        monkeypatch.setenv(name, own[name])
+    monkeypatch.setenv("HISTORY_INCLUDE", "salesforce")
+    homes = {".demo": demo, ".history": account.home}
+    (account.home / "dagster").mkdir(exist_ok=True)
+    return Reader(monkeypatch, folder, homes, own | {"HISTORY_ALERT_URLS": "json://127.0.0.1:9"})
 
 
-Type = Callable[[str], tuple[int, str]]
+WAY = ROOT / "docs" / "from-demo-to-snowflake.md"
 
 
-def run_page(path: Path, type_in: Type) -> list[str]:
-    """Type every shell line of a page, but for those of ``NOT_RUN``; returns those that did not end well."""
-    lines = [line for snippet in snippets(path) if snippet.language == "sh" for line in snippet.lines if line not in NOT_RUN]
-    return [f"{line}: {code}: {said}" for line in lines for code, said in [type_in(line)] if code]
+@pytest.fixture(scope="module")
+def way(demo: Path, account: Account, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Account]:
+    """The account at the end of the way from the demo to Snowflake, and what did not go well on it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        failed = reader(monkeypatch, tmp_path_factory.mktemp("reader"), demo, account).read(WAY)
+    return failed, account
 
 
-def test_the_way_from_the_demo_to_snowflake(demo: Path, account: Account, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo's home and the account stand for those that a reader has: their variables take the place of what is left open."""
-    given = account.environment | {"HISTORY_ALERT_URLS": "json://127.0.0.1:9"}
-    fivetran = 0
+def test_the_way_from_the_demo_to_snowflake(way: tuple[list[str], Account]) -> None:
+    failed, account = way
 
-    def type_in(line: str) -> tuple[int, str]:
-        nonlocal fivetran
-        line = line.replace("HISTORY_HOME=.demo", f"HISTORY_HOME={demo} HISTORY_INCLUDE=salesforce")
-        if "HISTORY_HOME=.history" in line:
-            monkeypatch.delenv("HISTORY_INCLUDE")
-            (account.home / "dagster").mkdir(exist_ok=True)
-            shell.export("DAGSTER_HOME", str(account.home / "dagster"))
-        line = line.replace("HISTORY_HOME=.history", f"HISTORY_HOME={account.home}")
-        if "FIVETRAN_API_KEY=…" in line:  # told by test_sources; here nobody answers
-            fivetran += 1
-            return 0, ""
-        if "SNOWFLAKE_PRIVATE_KEY_PATH=…" in line:  # the account takes a token
-            for name, value in given.items():
-                if name.startswith("SNOWFLAKE_"):
-                    shell.export(name, value)
-            return 0, ""
-        return shell.type(re.sub(r"(\w+)=…", lambda open_: f"{open_[1]}={given[open_[1]]}", line))
+    assert failed == []
+    assert {table: [row[:2] for row in rows] for table, rows in account.ledger().items()} == {
+        "SALESFORCE.ACCOUNT": [(18, "applied"), (19, "applied"), (20, "applied")]
+    }
+    assert account.emulator.run('select ID, NAME from "HISTORY"."SALESFORCE"."ACCOUNT" order by NAME') == [
+        ("a", "Ann"), ("b", "Bob"), ("a", "Änn"),
+    ]  # fmt: skip
 
-    assert run_page(ROOT / "docs" / "from-demo-to-snowflake.md", type_in) == []
-    assert fivetran == 1
-    assert account.history('"SALESFORCE"."ACCOUNT"') if False else True
+
+@pytest.mark.parametrize("page", ["snowflake.md", "deploying.md"])
+def test_the_commands_of_other_pages(
+    page: str, way: tuple[list[str], Account], demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the account, which pages on deploying do not name."""
+    told = reader(monkeypatch, tmp_path, demo, way[1])
+    if page == "deploying.md":
+        told.homes = {".history": demo}
+
+    assert told.read(ROOT / "docs" / page) == []
+
+
+def test_no_page_has_commands_that_nobody_types() -> None:
+    typed = {WAY.name, "snowflake.md", "deploying.md"}
+    by_page = {path.name: [line for each in of("sh") if each.path == path for line in each.lines] for path in pages_with("sh")}
+
+    assert [line for name in by_page.keys() - typed for line in by_page[name] if line not in NOT_RUN] == []
+
+
+# Python.
+
+
+@pytest.mark.parametrize("path", pages_with("python"), ids=named)
+def test_python_runs_in_the_order_of_its_page(path: Path, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the demo's home, as of a date where a script has one; what stands there to be looked at is something."""
+    monkeypatch.setenv("HISTORY_HOME", str(demo))
+    monkeypatch.setenv("HISTORY_DATE", "2026-11-20")
+    names: dict[str, Any] = {}
+    seen = []
+    for snippet in snippets(path):
+        if snippet.language == "python":
+            for statement in ast.parse(snippet.text, snippet.place).body:
+                if isinstance(statement, ast.Expr):
+                    seen.append((ast.unparse(statement), eval(ast.unparse(statement), names)))
+                else:
+                    exec(ast.unparse(statement), names)
+
+    assert [text for text, value in seen if value is not None and not len(value)] == []
+    if path.name in ("README.md", "reading.md"):
+        assert (names["first"], names["last"]) == (NIGHTS[0], NIGHTS[-1])
+
+
+def test_the_script_of_its_page_is_one(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the one that it feeds, which is begun as the README says."""
+    (script,) = (each for each in of("python") if each.path.name == "scripts.md")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "weekly.py").write_text(script.text, encoding="utf-8")
+    told = Reader(monkeypatch, tmp_path, {".demo": demo}, {})
+
+    assert told.type("export HISTORY_HOME=.demo HISTORY_INCLUDE=salesforce") is None
+    assert told.type("history-assets script new weekly_forecast") is None
+    assert told.type("history-assets script check scripts/weekly.py") is None
+
+
+# SQL.
+
+
+def asked(*engines: str) -> Any:
+    found = [each for each in of("sql") if engine_of(each) in engines and not any(text in each.text for text in NOT_ASKED)]
+    return pytest.mark.parametrize("snippet", found, ids=lambda each: each.place)
+
+
+def statements(snippet: Snippet) -> list[str]:
+    bare = re.sub(r"--.*$", "", snippet.text, flags=re.M)
+    return [statement.strip() for statement in bare.split(";") if statement.strip()]
+
+
+def test_every_sql_says_what_it_is_for() -> None:
+    assert [
+        each.place for each in of("sql") if engine_of(each) not in ("DuckDB", "Snowflake", "either", "an account of yours")
+    ] == []
+
+
+@asked("DuckDB", "either")
+def test_sql_on_duckdb(snippet: Snippet, demo: Path) -> None:
+    with duckdb.connect(str(demo / "history.duckdb"), read_only=True) as connection:
+        answers = [connection.execute(statement).fetchall() for statement in statements(snippet)]
+
+    assert all(answers)
+
+
+@asked("Snowflake", "either")
+def test_sql_on_snowflake(snippet: Snippet, way: tuple[list[str], Account]) -> None:
+    """On the emulated account; of what is for either, the database is named by the reader."""
+    _, account = way
+    answers = [account.emulator.run("use database HISTORY", statement) for statement in statements(snippet)]
+
+    assert all(answers)
