@@ -224,7 +224,6 @@ class Reader:
         self.homes = homes
         self.given = given
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(cli, "err", cli.Console(stderr=True, soft_wrap=True, highlight=False))
 
     def read(self, path: Path) -> list[str]:
         """Type every line of a page but for those of ``NOT_RUN``; returns those that did not end well, with what was said."""
@@ -256,10 +255,8 @@ class Reader:
     def _command(self, *words: str) -> str | None:
         self._patch.setattr(sys, "argv", list(words))
         printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-        with contextlib.redirect_stdout(printed):
-            self._patch.setattr(cli, "out", cli.Console(soft_wrap=True, highlight=False))
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
+        with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as ended:
+            cli.main()
         return f"exit code {ended.value.code}: {printed.buffer.getvalue().decode()}" if ended.value.code else None
 
 
