@@ -214,6 +214,9 @@ def test_the_values_name_what_is_there() -> None:
     assert names - settings_names() == STORAGE - {"DAGSTER_PG_PASSWORD"}  # which the chart sets
     assert f"HISTORY_HOME={home['mountPath']} " in DOCKERFILE
     assert claim == read("home.yaml")["metadata"]["name"]
+    made = re.findall(r"kubectl create secret generic (\S+)", (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8"))
+    assert [each["name"] for each in deployment["envSecrets"]] == made
+    assert "SNOWFLAKE_PRIVATE_KEY" in settings_names()
     given = {each["name"]: each["value"] for each in deployment["env"]}
     assert given["HISTORY_WEBSERVER"] == f"dagster-{values['dagsterWebserver']['nameOverride']}:80"
     assert given["DAGSTER_PG_USERNAME"] == values["postgresql"]["postgresqlUsername"]

@@ -65,6 +65,7 @@ NOT_RUN = {
     "docker compose --file deploy/compose.yaml --env-file deploy/history.env up --detach --build": _TOOL,
     "docker compose --file deploy/compose.yaml exec code history-assets doctor": _TOOL,
     "kubectl create secret generic history-assets --from-env-file=deploy/history.env": _TOOL,
+    "kubectl create secret generic history-assets-key --from-file=SNOWFLAKE_PRIVATE_KEY=history_assets.p8": _TOOL,
     "kubectl apply --filename deploy/home.yaml": _TOOL,
     "helm repo add dagster https://dagster-io.github.io/helm": _TOOL,
     "helm upgrade --install dagster dagster/dagster --version 1.13.27 --values deploy/values.yaml "
