@@ -253,7 +253,9 @@ def _values(value: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as engines are given it: numpy's as Python's own."""
+    """Return a value as engines are given it: numpy's and Arrow's as Python's own."""
+    if hasattr(value, "as_py"):
+        return value.as_py()
     return value.item() if hasattr(value, "item") else value
 
 

@@ -97,7 +97,9 @@ these need in turn; a test looks up that every one of them has a licence that go
 
 ## Looking for known vulnerabilities
 
-    make audit    # pip-audit over constraints.txt; asks public databases
+```sh
+make audit  # pip-audit over constraints.txt; asks public databases
+```
 
 To bring `constraints.txt` up to date: install without it into an empty environment, `pip freeze --exclude-editable`, run
 `make test` and `make audit`. What a bound in `setup.cfg` is for stands beside it.

@@ -111,15 +111,3 @@ def _options(command: typer.core.TyperGroup, before: str = "") -> dict[str, set[
         else:
             found[before + name] = {option for one in each.params for option in (*one.opts, *one.secondary_opts)} | {"--help"}
     return found
-
-
-def test_the_worked_costs_are_what_the_formulas_come_to() -> None:
-    """Each line of the cost model that ends in ``# = …``."""
-    page = (ROOT / "docs" / "snowflake.md").read_text(encoding="utf-8")
-    (model,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    found: dict[str, float] = {}
-    exec(model, found)
-    said = {name: float(value) for name, value in re.findall(r"^(\w+) = .*# = ([\d.]+)$", model, re.M)}
-
-    assert len(said) == 9
-    assert said == {name: pytest.approx(found[name], rel=1e-3) for name in said}

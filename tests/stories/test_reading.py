@@ -535,8 +535,10 @@ def test_pandas_values_and_frames_are_taken_as_what_they_hold(history: History) 
         assert by_id(history.as_of("crm.account", "2026-10-03", where={"id": values})) == sorted(
             plain, key=lambda row: row["id"]
         )
-    one = history.as_of("crm.account", "2026-10-03", where={"id": ids[0]}).to_pylist()
-    assert one == [row for row in plain if row["id"] == 1]
+    for value in (ids[0], pa.array(ids)[0]):
+        one = history.as_of("crm.account", "2026-10-03", where={"id": value}).to_pylist()
+        assert one == [row for row in plain if row["id"] == 1]
+    assert history.versions("crm.account", pa.array(ids)[0]).equals(history.versions("crm.account", 1))
 
     spine = pd.DataFrame({"id": [0, 1, 2], "at": [cutoff(3)] * 3})
     assert ask(history, spine[spine["id"] > 0]).equals(ask(history, pa.table({"id": [1, 2], "at": [cutoff(3)] * 2})))
