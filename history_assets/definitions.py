@@ -68,7 +68,7 @@ def build_definitions(
             history_assets(project, warehouse, now, watch),
             *scripts.assets,
         ],
-        asset_checks=[exactness_checks(inventory, warehouse), schema_checks(inventory, warehouse)],
+        asset_checks=[*exactness_checks(inventory, warehouse), schema_checks(inventory, warehouse)],
         jobs=[refreshing, night.clones, night.snapshots, night.checks, *retaining, *scripts.jobs],
         schedules=[
             nightly_schedule(inventory, warehouse, now),

@@ -6,6 +6,7 @@ Names are data: a warehouse allows spaces, quotes, any case and any alphabet, wh
 and underscores. One injective encoding bridges the two (``encode``/``decode``), so that two tables never share an asset.
 """
 
+import functools
 import re
 
 _ESCAPE = re.compile(r"_x([0-9a-f]+)_")
@@ -27,6 +28,7 @@ def quote_literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+@functools.lru_cache(maxsize=100_000)  # definitions ask for each name many times
 def encode(name: str) -> str:
     """Return a name as ASCII letters, digits and underscores; injective, see ``decode``.
 

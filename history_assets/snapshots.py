@@ -42,7 +42,12 @@ class HistoryTranslator(DagsterDbtTranslator):
 
     def __init__(self, inventory: Inventory, settings: Settings) -> None:
         # Every table of a schema comes from the one asset of its clones.
-        super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True, enable_code_references=False))
+        super().__init__(
+            DagsterDbtTranslatorSettings(
+                enable_duplicate_source_asset_keys=True, enable_code_references=False, enable_source_metadata=False
+            )
+        )
+        self.clones = {encode(schema.name): dg.AssetSpec(clone_key(schema.name)) for schema in inventory.schemas}
         self.tables = {snapshot_name(schema, table.name): (schema, table) for schema, table in inventory.tables()}
         self.shows_columns = shows_columns(inventory)
         self.owners = settings.owners
@@ -50,9 +55,9 @@ class HistoryTranslator(DagsterDbtTranslator):
         self.freshness = freshness(settings.cutoffs())
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
+        if unique_id.startswith("source."):
+            return self.clones[manifest["sources"][unique_id]["source_name"]]
         spec = super().get_asset_spec(manifest, unique_id, project)
-        if not unique_id.startswith("snapshot."):
-            return spec
         node = manifest["nodes"][unique_id]
         schema, table = self.tables[node["name"]]
         columns = {COLUMN_SCHEMA: history_columns(table)} if self.shows_columns else {}

@@ -14,6 +14,7 @@ import datetime as dt
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,12 @@ class DuckDBWarehouse(Warehouse):
             raise WarehouseError(f"found {path} without the row that says which clone it is: delete it and clone {date} again")
         clone_id, cutoff, quiet_point, tables, rows, size = row
         return Clone(schema, date, clone_id, utc(cutoff), utc(quiet_point), tables, rows, size, str(path))
+
+    def find_clones(self, schemas: Collection[str], dates: Collection[dt.date]) -> dict[tuple[str, dt.date], Clone]:
+        pairs = [(schema, date) for schema in schemas for date in dates]
+        with ThreadPoolExecutor(self.settings.threads) as pool:  # each is a file to open
+            found = pool.map(lambda pair: self.find_clone(*pair), pairs)
+            return {pair: clone for pair, clone in zip(pairs, found, strict=True) if clone}
 
     def read_clone(self, clone: Clone) -> Schema:
         with self._open(Path(clone.location), read_only=True) as connection:
