@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from history_assets.dbt_checkpoints import Checkpoints
 from history_assets.errors import ProjectError, WarehouseError
 from history_assets.own_process import OwnProcess
 from history_assets.progress import Watch, unwatched
@@ -251,7 +252,7 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
     for macro in manifest.macros.values():
         if macro.package_name == _PROJECT:
             template_cache.get_node_template(macro)  # as dbt does when it first comes to it, in each thread; now there is time
-    return dbtRunner(manifest=manifest, callbacks=[_say_folded]), folders
+    return dbtRunner(manifest=manifest, callbacks=[_say_folded, *([_checkpointing()] if engine == "duckdb" else [])]), folders
 
 
 def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:
@@ -269,6 +270,30 @@ def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -
     said = f"{night['run']['clone_date']}: {asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
     print(said, flush=True)  # noqa: T201 - the parent reads it
     return NightResult(failed, str(done.exception) if done.exception else None)
+
+
+def _checkpointing() -> Callable[[Any], None]:
+    """Return what has checkpoints made as tables begin and end."""
+    from dbt.adapters.factory import get_adapter_by_type
+    from dbt_common.exceptions import DbtRuntimeError
+
+    def checkpoint() -> None:
+        adapter: Any = get_adapter_by_type("duckdb")  # type: ignore[no-untyped-call]
+        try:
+            with adapter.connection_named("checkpoint"):
+                adapter.execute("checkpoint", auto_begin=False)
+        except DbtRuntimeError as error:  # which would be taken for that of a table, whereas only memory is lost by it
+            print(f"no checkpoint was made: {error}", flush=True)  # noqa: T201 - the parent reads it
+
+    checkpoints = Checkpoints(checkpoint)
+
+    def told(event: Any) -> None:
+        if event.info.name == "NodeStart":
+            checkpoints.began(event.data.node_info.unique_id)
+        elif event.info.name == "NodeFinished":
+            checkpoints.ended(event.data.node_info.unique_id)
+
+    return told
 
 
 def _say_folded(event: Any) -> None:

@@ -41,7 +41,7 @@ from history_assets.warehouse.base import (
     SyncEvent,
     Warehouse,
 )
-from history_assets.warehouse.duckdb_files import connect, naive, read_tables, utc
+from history_assets.warehouse.duckdb_files import connect, create, naive, read_tables, utc
 from history_assets.warehouse.duckdb_history import LEDGER
 from history_assets.warehouse.files import copy_file, sync_folder
 from history_assets.warehouse.functions_sql import in_the_way
@@ -173,6 +173,7 @@ class DuckDBWarehouse(Warehouse):
         return [event for log in logs for event in self._events(log, since or _EPOCH)]
 
     def await_history(self) -> None:
+        create(self.history, self.settings.lock_timeout)
         with self._open(self.history, read_only=False):
             pass
 

@@ -17,8 +17,20 @@ import tenacity
 
 from history_assets.errors import InUseError, WarehouseError
 from history_assets.inventory import Column, Schema, make_table
+from history_assets.naming import quote_literal
 
 _LOCKED = ("Could not set lock", "different configuration than existing connections")
+
+
+_BLOCK = 65_536
+"""Bytes of a block of the history: a quarter of what DuckDB takes, since each column of each table has one, however small."""
+
+
+def create(path: Path, timeout: float) -> None:
+    """Make a file that is to hold many small tables, unless it is there."""
+    if not path.exists():
+        with duckdb.connect() as connection:
+            _waiting(timeout)(connection.execute, f"attach {quote_literal(str(path))} as made (block_size {_BLOCK})")
 
 
 @contextlib.contextmanager
@@ -27,14 +39,8 @@ def connect(path: Path, *, read_only: bool, timeout: float) -> Iterator[duckdb.D
 
     It is an InUseError where that was not long enough.
     """
-    waiting = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_is_locked),
-        wait=tenacity.wait_random_exponential(multiplier=0.05, max=1),
-        stop=tenacity.stop_after_delay(timeout),
-        reraise=True,
-    )
     try:
-        connection: duckdb.DuckDBPyConnection = waiting(duckdb.connect, str(path), read_only=read_only)
+        connection: duckdb.DuckDBPyConnection = _waiting(timeout)(duckdb.connect, str(path), read_only=read_only)
         connection.execute("set TimeZone = 'UTC'")
     except duckdb.Error as error:
         if _is_locked(error):
@@ -91,6 +97,15 @@ def utc(stored: dt.datetime) -> dt.datetime:
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     row = connection.execute(sql).fetchone()
     return row[0] if row else None
+
+
+def _waiting(timeout: float) -> tenacity.Retrying:
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_locked),
+        wait=tenacity.wait_random_exponential(multiplier=0.05, max=1),
+        stop=tenacity.stop_after_delay(timeout),
+        reraise=True,
+    )
 
 
 def _is_locked(error: BaseException) -> bool:

@@ -1,0 +1,49 @@
+"""Checkpoints of DuckDB's between tables, while dbt folds many.
+
+Belongs here: when dbt's threads wait for one. Does not belong here: what they fold (``dbt_run``).
+
+Until a checkpoint has written a table down, each of its columns that rows were added to keeps a block in memory, and each that
+rows were ended in a vector: megabytes for a single row. DuckDB makes a checkpoint by itself only once its log has 16 MB and
+nobody else changes anything, to which thousands of small tables do not come.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+EVERY = 200
+"""Tables after which one is due: a few hundred megabytes."""
+
+PATIENCE = 10.0
+"""Seconds that tables which could begin wait for those which have; then it is put off until as many more have ended."""
+
+
+class Checkpoints:
+    """Told of each table that begins and ends, in whichever thread, and makes a checkpoint when none is between the two."""
+
+    def __init__(self, checkpoint: Callable[[], Any], every: int = EVERY, patience: float = PATIENCE) -> None:
+        self._checkpoint, self._every, self._patience = checkpoint, every, patience
+        self._turn = threading.Condition()
+        self._under_way = set[str]()
+        self._ended = 0
+
+    def began(self, table: str) -> None:
+        """Go on with a table, after the checkpoint if one is due."""
+        with self._turn:
+            if not self._turn.wait_for(lambda: self._ended < self._every, self._patience):
+                self._ended = 0
+                self._turn.notify_all()
+            self._under_way.add(table)
+
+    def ended(self, table: str) -> None:
+        """Have a table counted, however it ended, and make the checkpoint if it is due and this was the last under way."""
+        with self._turn:
+            self._under_way.discard(table)
+            self._ended += 1
+            if self._ended < self._every or self._under_way:
+                return
+            try:
+                self._checkpoint()
+            finally:
+                self._ended = 0
+                self._turn.notify_all()

@@ -1,0 +1,66 @@
+"""Checkpoints are made between tables, whatever the threads, and never keep them for long."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from history_assets.dbt_checkpoints import Checkpoints
+
+
+@given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 8))
+def test_one_is_made_every_so_many_tables_while_none_is_under_way(tables: int, threads: int, every: int) -> None:
+    under_way, made = set[str](), list[set[str]]()
+    checkpoints = Checkpoints(lambda: made.append(set(under_way)), every, patience=10)
+
+    def fold(table: str) -> None:
+        checkpoints.began(table)
+        under_way.add(table)
+        under_way.discard(table)
+        checkpoints.ended(table)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fold, map(str, range(tables))))
+
+    assert made == [set()] * len(made)
+    # Those that were under way when one became due are folded before it.
+    assert tables // (every + threads - 1) <= len(made) <= tables // every
+
+
+def test_a_table_that_takes_long_keeps_the_others_for_a_moment_only() -> None:
+    made: list[float] = []
+    checkpoints = Checkpoints(lambda: made.append(time.monotonic()), every=1, patience=0.05)
+    checkpoints.began("long")
+    checkpoints.began("short")
+    checkpoints.ended("short")
+    began = threading.Thread(target=checkpoints.began, args=["next"])
+
+    began.start()
+    began.join(10)
+
+    assert not began.is_alive()
+    assert made == []
+    checkpoints.ended("next")
+    checkpoints.ended("long")
+    assert len(made) == 1
+
+
+def test_one_that_fails_is_told_and_the_next_is_made() -> None:
+    tries: list[int] = []
+
+    def checkpoint() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError("no room")
+
+    checkpoints = Checkpoints(checkpoint, every=1)
+    checkpoints.began("a")
+    with pytest.raises(OSError, match="no room"):
+        checkpoints.ended("a")
+    checkpoints.began("b")
+    checkpoints.ended("b")
+
+    assert len(tries) == 2
