@@ -17,7 +17,8 @@ from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
 from history_assets.naming import clone_key, encode, fivetran_key
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
-from history_assets.warehouse.base import Clone, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Clone
 
 
 class CloneConfig(dg.Config):

@@ -17,7 +17,7 @@ import dagster as dg
 from history_assets.failures import NO_STEP, WHOLE_RUN, Kind, Problem, cause_of, problems_of, reason_of
 from history_assets.naming import clone_key
 from history_assets.partitions import PARTITIONS
-from history_assets.warehouse.base import Clone
+from history_assets.warehouse.values import Clone
 
 Work = tuple[dg.AssetKey, str]
 """A partition of an asset: its key, and the clone date as text."""

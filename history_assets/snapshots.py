@@ -24,7 +24,8 @@ from history_assets.naming import clone_key, encode, history_key, snapshot_name
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
 from history_assets.records import Folded, folded_event, tables_mark
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Applied, Clone, Status, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Applied, Clone, Status
 
 
 class FoldConfig(dg.Config):

@@ -7,7 +7,8 @@ import collections
 import dataclasses
 import datetime as dt
 
-from history_assets.warehouse.base import Status, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Status
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parent.parent / "history_assets"
 # fmt: off
 ORDER = [
     "errors", "naming", "dates", "gates", "own_process", "credentials", "settings", "inventory",
-    "warehouse.files", "warehouse.base",
+    "warehouse.files", "warehouse.values", "warehouse.base",
     "warehouse.history_sql", "warehouse.reading_sql", "warehouse.spine_sql", "warehouse.functions_sql",
     "warehouse.duckdb_files", "warehouse.duckdb_history", "warehouse.duckdb_spine", "warehouse.duckdb_functions",
     "warehouse.duckdb",

@@ -16,7 +16,8 @@ from history_assets.fivetran.api import FivetranApi
 from history_assets.fivetran.log import syncs_of
 from history_assets.fivetran.quiet import Cannot, NotSettled, instant_of, quiet_point
 from history_assets.fivetran.syncs import Connection, Sync, SyncStatus, filling
-from history_assets.warehouse.base import SyncEvent, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import SyncEvent
 
 LONGEST_REACH = dt.timedelta(days=90)
 """How far back any engine can clone; a sync that was earlier is of no account."""

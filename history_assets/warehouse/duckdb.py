@@ -24,7 +24,21 @@ from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_functions, duckdb_history, duckdb_spine
-from history_assets.warehouse.base import (
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.duckdb_files import connect, naive, read_tables, utc
+from history_assets.warehouse.duckdb_history import LEDGER
+from history_assets.warehouse.files import copy_file, sync_folder
+from history_assets.warehouse.functions_sql import in_the_way
+from history_assets.warehouse.history_sql import (
+    Statement,
+    applied_of,
+    select_applied_before,
+    select_column_nights,
+    select_ledger,
+    select_rules,
+    select_tables,
+)
+from history_assets.warehouse.values import (
     LEDGER_SCHEMA,
     Applied,
     Carried,
@@ -38,20 +52,6 @@ from history_assets.warehouse.base import (
     SpineTable,
     SpineTimes,
     SyncEvent,
-    Warehouse,
-)
-from history_assets.warehouse.duckdb_files import connect, naive, read_tables, utc
-from history_assets.warehouse.duckdb_history import LEDGER
-from history_assets.warehouse.files import copy_file, sync_folder
-from history_assets.warehouse.functions_sql import in_the_way
-from history_assets.warehouse.history_sql import (
-    Statement,
-    applied_of,
-    select_applied_before,
-    select_column_nights,
-    select_ledger,
-    select_rules,
-    select_tables,
 )
 
 if TYPE_CHECKING:

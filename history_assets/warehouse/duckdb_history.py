@@ -13,10 +13,10 @@ import duckdb
 from history_assets.errors import UsageError
 from history_assets.naming import quote
 from history_assets.warehouse import history_sql
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Carried, Clone, Difference, Question
 from history_assets.warehouse.duckdb_files import has_table
 from history_assets.warehouse.history_sql import Dialect, HistoryTable, Statement
 from history_assets.warehouse.reading_sql import Answer
+from history_assets.warehouse.values import LEDGER_SCHEMA, Applied, Carried, Clone, Difference, Question
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ from typing import Any
 
 from history_assets.inventory import SYNCED
 from history_assets.naming import quote
-from history_assets.warehouse.base import Applied, AppliedColumn, Carried, Clone, Dates, Stamp, Status
+from history_assets.warehouse.values import Applied, AppliedColumn, Carried, Clone, Dates, Stamp, Status
 
 _EXAMPLES = 5
 _OURS = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}

@@ -34,7 +34,21 @@ from history_assets.warehouse import (
     snowflake_sql,
     spine_sql,
 )
-from history_assets.warehouse.base import (
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.history_sql import (
+    HistoryTable,
+    Statement,
+    applied_of,
+    aware,
+    select_applied_before,
+    select_column_nights,
+    select_ledger,
+)
+from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
+from history_assets.warehouse.snowflake_session import Sessions, credentials, tag
+from history_assets.warehouse.snowflake_setup import Privilege
+from history_assets.warehouse.snowflake_sql import path
+from history_assets.warehouse.values import (
     LEDGER_SCHEMA,
     Applied,
     Carried,
@@ -49,21 +63,7 @@ from history_assets.warehouse.base import (
     SpineTimes,
     Stamp,
     SyncEvent,
-    Warehouse,
 )
-from history_assets.warehouse.history_sql import (
-    HistoryTable,
-    Statement,
-    applied_of,
-    aware,
-    select_applied_before,
-    select_column_nights,
-    select_ledger,
-)
-from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
-from history_assets.warehouse.snowflake_session import Sessions, credentials, tag
-from history_assets.warehouse.snowflake_setup import Privilege
-from history_assets.warehouse.snowflake_sql import path
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,9 +10,9 @@ import json
 from history_assets.errors import WarehouseError
 from history_assets.inventory import Schema
 from history_assets.naming import quote
-from history_assets.warehouse.base import SyncEvent
 from history_assets.warehouse.history_sql import Statement
 from history_assets.warehouse.snowflake_sql import path
+from history_assets.warehouse.values import SyncEvent
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 from history_assets.credentials import exact_name
 from history_assets.naming import quote
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Check
 from history_assets.warehouse.snowflake_sql import path
+from history_assets.warehouse.values import Check
 
 _PART = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
 

@@ -15,8 +15,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from history_assets.naming import quote
-from history_assets.warehouse.base import LEDGER_SCHEMA, Clone
 from history_assets.warehouse.history_sql import Dialect, Statement
+from history_assets.warehouse.values import LEDGER_SCHEMA, Clone
 
 PAGE = 10_000
 """Rows that a SHOW returns at most; https://docs.snowflake.com/en/sql-reference/sql/show-objects."""

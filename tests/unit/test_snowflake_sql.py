@@ -9,10 +9,10 @@ import sqlglot
 from sqlglot import expressions
 
 from history_assets.warehouse import history_sql, snowflake_log, snowflake_sql
-from history_assets.warehouse.base import Applied, AppliedColumn, Clone, Status
 from history_assets.warehouse.history_sql import HistoryTable, Statement
 from history_assets.warehouse.snowflake_log import LogNames
 from history_assets.warehouse.snowflake_sql import DIALECT
+from history_assets.warehouse.values import Applied, AppliedColumn, Clone, Status
 
 DATE = dt.date(2026, 11, 22)
 CUTOFF = dt.datetime(2026, 11, 22, 6, tzinfo=dt.UTC)

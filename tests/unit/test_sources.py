@@ -14,9 +14,9 @@ from history_assets.fivetran.api import FivetranApi
 from history_assets.fivetran.sources import ApiSource, Known, LogSource, QuietPoints, known_of, open_source
 from history_assets.fivetran.syncs import Connection, Sync, SyncStatus, filling
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Clone
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.snowflake import SnowflakeWarehouse
+from history_assets.warehouse.values import Clone
 from tests.fakes.fivetran import FakeFivetran, Fault
 from tests.landing import Landing
 

@@ -10,7 +10,7 @@ from history_assets.errors import CloneError, NotSettledError
 from history_assets.fivetran.log import syncs_of
 from history_assets.fivetran.quiet import settle
 from history_assets.fivetran.syncs import Sync, SyncStatus
-from history_assets.warehouse.base import SyncEvent
+from history_assets.warehouse.values import SyncEvent
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "fivetran"
 FAILURE = SyncStatus.FAILURE
