@@ -23,21 +23,13 @@ from history_assets.errors import CloneError, WarehouseError
 from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
-from history_assets.warehouse import duckdb_functions, duckdb_history, duckdb_spine
+from history_assets.warehouse import duckdb_functions, duckdb_history, duckdb_spine, ledger_sql
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.duckdb_files import connect, naive, read_tables, utc
 from history_assets.warehouse.duckdb_history import LEDGER
 from history_assets.warehouse.files import copy_file, sync_folder
 from history_assets.warehouse.functions_sql import in_the_way
-from history_assets.warehouse.history_sql import (
-    Statement,
-    applied_of,
-    select_applied_before,
-    select_column_nights,
-    select_ledger,
-    select_rules,
-    select_tables,
-)
+from history_assets.warehouse.statements import Statement
 from history_assets.warehouse.values import (
     LEDGER_SCHEMA,
     Applied,
@@ -188,22 +180,22 @@ class DuckDBWarehouse(Warehouse):
     def ledger(
         self, schemas: Collection[str] | None = None, date: dt.date | Dates | None = None, table: str | None = None
     ) -> list[Applied]:
-        return self._entries(select_ledger(LEDGER, schemas, date, table))
+        return self._entries(ledger_sql.select_ledger(LEDGER, schemas, date, table))
 
     def applied_before(self, schemas: Collection[str] | None, date: dt.date) -> list[Applied]:
-        return self._entries(select_applied_before(LEDGER, schemas, date))
+        return self._entries(ledger_sql.select_applied_before(LEDGER, schemas, date))
 
     def column_nights(self, schemas: Collection[str]) -> list[Applied]:
-        return self._entries(select_column_nights(LEDGER, schemas))
+        return self._entries(ledger_sql.select_column_nights(LEDGER, schemas))
 
     def rules(self) -> list[tuple[str, str]]:
-        return [(row["time_zone"], row["cutoff_time"]) for row in self._of_ledger(select_rules(LEDGER))]
+        return [(row["time_zone"], row["cutoff_time"]) for row in self._of_ledger(ledger_sql.select_rules(LEDGER))]
 
     def tables(self) -> list[str]:
-        return [row["name"] for row in self._of_ledger(select_tables(LEDGER))]
+        return [row["name"] for row in self._of_ledger(ledger_sql.select_tables(LEDGER))]
 
     def _entries(self, statement: Statement) -> list[Applied]:
-        return [applied_of(row) for row in self._of_ledger(statement)]
+        return [ledger_sql.applied_of(row) for row in self._of_ledger(statement)]
 
     def _of_ledger(self, statement: Statement) -> list[dict[str, Any]]:
         if not self.history.is_file():
@@ -223,7 +215,10 @@ class DuckDBWarehouse(Warehouse):
         (date,) = {clone.date for clone in clones.values()}
         with self._open(self.history, read_only=False) as connection:
             duckdb_history.carry(connection, clones, tables)
-            return [applied_of(row) for row in duckdb_history.of_ledger(connection, select_ledger(LEDGER, clones, date, None))]
+            return [
+                ledger_sql.applied_of(row)
+                for row in duckdb_history.of_ledger(connection, ledger_sql.select_ledger(LEDGER, clones, date, None))
+            ]
 
     def ask(self, question: Question) -> "pa.Table":
         with self._open(self.history, read_only=True) as connection:

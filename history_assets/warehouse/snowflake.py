@@ -24,7 +24,7 @@ from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
 from history_assets.naming import quote, table_name
 from history_assets.settings import Settings
 from history_assets.warehouse import (
-    history_sql,
+    ledger_sql,
     snowflake_clones,
     snowflake_functions,
     snowflake_history,
@@ -35,19 +35,11 @@ from history_assets.warehouse import (
     spine_sql,
 )
 from history_assets.warehouse.base import Warehouse
-from history_assets.warehouse.history_sql import (
-    HistoryTable,
-    Statement,
-    applied_of,
-    aware,
-    select_applied_before,
-    select_column_nights,
-    select_ledger,
-)
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
 from history_assets.warehouse.snowflake_session import Sessions, credentials, tag
 from history_assets.warehouse.snowflake_setup import Privilege
 from history_assets.warehouse.snowflake_sql import path
+from history_assets.warehouse.statements import HistoryTable, Statement, aware
 from history_assets.warehouse.values import (
     LEDGER_SCHEMA,
     Applied,
@@ -215,17 +207,19 @@ class SnowflakeWarehouse(Warehouse):
     ) -> list[Applied]:
         ledger = snowflake_sql.ledger(self.settings.database)
         about = date if isinstance(date, dt.date) else None
-        return self._entries(select_ledger(ledger, schemas, date, table), tag("ledger", table or "", about))
+        return self._entries(ledger_sql.select_ledger(ledger, schemas, date, table), tag("ledger", table or "", about))
 
     def applied_before(self, schemas: Collection[str] | None, date: dt.date) -> list[Applied]:
         ledger = snowflake_sql.ledger(self.settings.database)
-        return self._entries(select_applied_before(ledger, schemas, date), tag("ledger"))
+        return self._entries(ledger_sql.select_applied_before(ledger, schemas, date), tag("ledger"))
 
     def column_nights(self, schemas: Collection[str]) -> list[Applied]:
-        return self._entries(select_column_nights(snowflake_sql.ledger(self.settings.database), schemas), tag("ledger"))
+        return self._entries(
+            ledger_sql.select_column_nights(snowflake_sql.ledger(self.settings.database), schemas), tag("ledger")
+        )
 
     def rules(self) -> list[tuple[str, str]]:
-        rows = self._of_ledger(history_sql.select_rules(snowflake_sql.ledger(self.settings.database)), tag("ledger"))
+        rows = self._of_ledger(ledger_sql.select_rules(snowflake_sql.ledger(self.settings.database)), tag("ledger"))
         return [(row["time_zone"], row["cutoff_time"]) for row in rows]
 
     def stamps(self, schemas: Collection[str]) -> dict[tuple[str, str], Stamp]:
@@ -239,11 +233,11 @@ class SnowflakeWarehouse(Warehouse):
 
     def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> list[Applied]:
         ledger, (date,) = snowflake_sql.ledger(self.settings.database), {clone.date for clone in clones.values()}
-        self.sessions.transact(history_sql.carry(snowflake_sql.DIALECT, ledger, clones, tables), tag("fold", "", date))
+        self.sessions.transact(ledger_sql.carry(snowflake_sql.DIALECT, ledger, clones, tables), tag("fold", "", date))
         return self.ledger(clones, date)
 
     def _entries(self, statement: Statement, query_tag: str) -> list[Applied]:
-        return [applied_of(row) for row in self._of_ledger(statement, query_tag)]
+        return [ledger_sql.applied_of(row) for row in self._of_ledger(statement, query_tag)]
 
     def _of_ledger(self, statement: Statement, query_tag: str) -> list[dict[str, Any]]:
         try:
@@ -259,7 +253,7 @@ class SnowflakeWarehouse(Warehouse):
     def tables(self) -> list[str]:
         return [
             row["name"]
-            for row in self._of_ledger(history_sql.select_tables(snowflake_sql.ledger(self.settings.database)), tag("tables"))
+            for row in self._of_ledger(ledger_sql.select_tables(snowflake_sql.ledger(self.settings.database)), tag("tables"))
         ]
 
     def ask(self, question: Question) -> "pa.Table":

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from history_assets.errors import CloneError
 from history_assets.naming import quote
 from history_assets.warehouse import snowflake_sql
-from history_assets.warehouse.history_sql import Statement
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
 from history_assets.warehouse.snowflake_session import retrying, tag
 from history_assets.warehouse.snowflake_sql import path
+from history_assets.warehouse.statements import Statement
 from history_assets.warehouse.values import Clone
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import json
 from history_assets.errors import WarehouseError
 from history_assets.inventory import Schema
 from history_assets.naming import quote
-from history_assets.warehouse.history_sql import Statement
 from history_assets.warehouse.snowflake_sql import path
+from history_assets.warehouse.statements import Statement
 from history_assets.warehouse.values import SyncEvent
 
 
