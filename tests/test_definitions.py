@@ -22,9 +22,10 @@ PACKAGE = Path(__file__).parent.parent / "history_assets"
 # fmt: off
 ORDER = [
     "errors", "naming", "dates", "gates", "own_process", "credentials", "settings", "inventory",
-    "warehouse.files", "warehouse.values", "warehouse.statements", "warehouse.base",
+    "warehouse.files", "warehouse.values", "warehouse.statements", "warehouse.base", "warehouse.platform_log",
     "warehouse.ledger_sql", "warehouse.history_sql", "warehouse.reading_sql", "warehouse.spine_sql", "warehouse.functions_sql",
-    "warehouse.duckdb_files", "warehouse.duckdb_history", "warehouse.duckdb_spine", "warehouse.duckdb_functions",
+    "warehouse.duckdb_files", "warehouse.duckdb_log", "warehouse.duckdb_clones", "warehouse.duckdb_history",
+    "warehouse.duckdb_spine", "warehouse.duckdb_functions",
     "warehouse.duckdb",
     "warehouse.snowflake_errors", "warehouse.snowflake_sql", "warehouse.snowflake_log", "warehouse.snowflake_session",
     "warehouse.snowflake_history", "warehouse.snowflake_spine", "warehouse.snowflake_functions",

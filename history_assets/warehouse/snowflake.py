@@ -35,6 +35,7 @@ from history_assets.warehouse import (
     spine_sql,
 )
 from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.platform_log import LOGS, names_in
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
 from history_assets.warehouse.snowflake_session import Sessions, credentials, tag
 from history_assets.warehouse.snowflake_setup import Privilege
@@ -59,8 +60,6 @@ from history_assets.warehouse.values import (
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_LOGS = ("fivetran_metadata", "fivetran_log")
 
 
 class SnowflakeWarehouse(Warehouse):
@@ -144,7 +143,7 @@ class SnowflakeWarehouse(Warehouse):
 
     def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:
         since = since or dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-        logs = [name for name in self.landing_schemas() if name.lower() in _LOGS]
+        logs = [name for name in self.landing_schemas() if name.lower() in LOGS]
         return [event for log in logs for event in self._events(log, since)]
 
     def await_history(self) -> None:
@@ -423,7 +422,7 @@ class SnowflakeWarehouse(Warehouse):
 
     def _events(self, log: str, since: dt.datetime) -> list[SyncEvent]:
         raw = self.settings.raw_database
-        if not (names := snowflake_log.names_in(self._read(raw, log, log, tag("syncs", log)))):
+        if not (names := names_in(self._read(raw, log, log, tag("syncs", log)))):
             return []
         rows = self.sessions.rows(snowflake_log.select_events(raw, log, names, since), tag("syncs", log))
         return [snowflake_log.event(*row.values()) for row in rows]

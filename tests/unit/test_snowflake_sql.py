@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot import expressions
 
 from history_assets.warehouse import history_sql, ledger_sql, snowflake_log, snowflake_sql
-from history_assets.warehouse.snowflake_log import LogNames
+from history_assets.warehouse.platform_log import LogNames
 from history_assets.warehouse.snowflake_sql import DIALECT
 from history_assets.warehouse.statements import HistoryTable, Statement, instant
 from history_assets.warehouse.values import Applied, AppliedColumn, Clone, Status
