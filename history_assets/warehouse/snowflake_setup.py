@@ -1,6 +1,7 @@
 """What this project must be allowed on Snowflake: which privileges, which are missing, and a script that gives them.
 
-Belongs here: pure functions over what SHOW GRANTS says. Does not belong here: asking it (``snowflake``), printing (``cli``).
+Belongs here: pure functions over what SHOW GRANTS says. Does not belong here: asking it (``snowflake_checks``), printing
+(``cli``).
 """
 
 import dataclasses
