@@ -40,7 +40,9 @@ ORDER = [
     "automation", "scripts.links", "scripts.process",
     "scripts.environments", "scripts.assets", "scripts.automation", "scripts.checking", "spines", "history", "status",
     "doctor",
-    "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo", "shown", "cli_scripts", "cli",
+    "definitions", "nights", "sandbox.shapes", "sandbox.invented", "sandbox.salesforce", "sandbox.zendesk", "sandbox.stripe",
+    "sandbox.shop", "sandbox.connectors", "sandbox.files", "sandbox.sync", "sandbox", "serving", "demo", "shown", "cli_scripts",
+    "cli",
 ]
 # fmt: on
 
