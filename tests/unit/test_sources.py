@@ -43,11 +43,6 @@ def test_connections_fill_the_schema_of_their_name_and_databases_those_with_thei
     assert filling("shop_eu_public", everything) == [shop, shop_eu]
     assert filling("pay_out", everything) == [prefix]
     assert filling("shopify", everything) == []
-    assert shop.fills(["shop_billing", "shop_eu_public", "pay", "shop"], everything) == [
-        "shop_billing",
-        "shop_eu_public",
-        "shop",
-    ]
 
 
 def sync(started: float, ended: float | None, status: SyncStatus = SyncStatus.SUCCESSFUL) -> Sync:
