@@ -9,7 +9,8 @@ import pytest
 
 from history_assets import cli
 from history_assets.shown import Lines
-from tests.stories.engines import Engine, Night
+from tests.stories.engines import Engine
+from tests.stories.tables import Night
 from tests.stories.test_gates import Seen, Story
 
 Verify = Callable[..., tuple[int, str, str]]
