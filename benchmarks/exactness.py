@@ -20,7 +20,7 @@ import duckdb
 from benchmarks.arena import Stock, machine
 from history_assets.naming import quote
 from history_assets.warehouse import duckdb_history, history_sql
-from history_assets.warehouse.base import Status
+from history_assets.warehouse.values import Status
 from tests.stories.engines import DuckDB
 from tests.stories.test_timelines import Bench, date_of
 from tests.stories.timelines import NIGHTS, State, collect

@@ -14,12 +14,11 @@ from history_assets.inventory import Inventory
 from history_assets.jobs import CHECKS_JOB, CLONES_JOB, SNAPSHOTS_JOB, AssetJob, checks_of, range_tags
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
+from history_assets.records import FINISHED
 from history_assets.run_requests import requests_for_newest
 from history_assets.settings import Settings
 from history_assets.syncing import open_teller
 from history_assets.warehouse.base import Warehouse
-
-_FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 def nightly_schedule(inventory: Inventory, warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.ScheduleDefinition:
@@ -70,7 +69,7 @@ def snapshot_sensors(job: AssetJob, inventory: Inventory) -> list[dg.SensorDefin
 
         return fold_after
 
-    return [sensor(status) for status in _FINISHED]
+    return [sensor(status) for status in FINISHED]
 
 
 def check_sensors(job: AssetJob, inventory: Inventory) -> list[dg.SensorDefinition]:

@@ -15,7 +15,8 @@ from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory, Schema
 from history_assets.naming import clone_key, encode, history_key
 from history_assets.verification import unfolded, verify, verify_clone
-from history_assets.warehouse.base import Applied, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Applied
 
 CHECK = "exact"
 NEWEST_EXACT = "newest_exact"

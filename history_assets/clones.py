@@ -20,7 +20,8 @@ from history_assets.naming import clone_key, encode, fivetran_key
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
 from history_assets.progress import Watch, unwatched
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Clone, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Clone
 
 
 class CloneConfig(dg.Config):

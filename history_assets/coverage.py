@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Collection, Sequence
 
 from history_assets.naming import table_name
-from history_assets.warehouse.base import Applied, Status
+from history_assets.warehouse.values import Applied, Status
 
 WINDOW = dt.timedelta(days=30)
 """How many dates, the newest among them, a lost night is looked for in."""

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from history_assets.errors import HistoryError
 from history_assets.fivetran.api import FivetranApi
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Check, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Check
 
 
 def examine(read_settings: Callable[[], Settings], open_warehouse: Callable[[Settings], Warehouse]) -> Iterator[Check]:

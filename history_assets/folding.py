@@ -22,8 +22,9 @@ from history_assets.inventory import KeySource, Table
 from history_assets.naming import encode, history_key, snapshot_name, table_name
 from history_assets.progress import Watch, unwatched
 from history_assets.unchanged import Chain, State, is_unchanged
-from history_assets.warehouse.base import Applied, Carried, Clone, Stamp, Status, Warehouse
-from history_assets.warehouse.history_sql import instant
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.statements import instant
+from history_assets.warehouse.values import Applied, Carried, Clone, Stamp, Status
 
 _LOG_BEFORE = dt.timedelta(days=30)
 """How long before the oldest night the log is read from, to see that it was being written then."""

@@ -24,7 +24,8 @@ from history_assets.records import Records, digest_of, tables_mark
 from history_assets.run_requests import records_of, requests_for_clones, requests_for_folds
 from history_assets.settings import Settings
 from history_assets.syncing import open_teller
-from history_assets.warehouse.base import Clone, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Clone
 
 GRACE = dt.timedelta(minutes=15)
 """How long after a cutoff the schedule and the sync sensor have it to themselves, and after a clone whoever folds it."""

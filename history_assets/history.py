@@ -16,8 +16,9 @@ from history_assets.naming import table_name
 from history_assets.settings import Settings
 from history_assets.spines import On
 from history_assets.warehouse import open_warehouse
-from history_assets.warehouse.base import Applied, AppliedColumn, Joined, SpineRows, SpineTable, Status, Warehouse
+from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.reading_sql import INTERVAL, AsOf, Changes, Versions
+from history_assets.warehouse.values import Applied, AppliedColumn, Joined, SpineRows, SpineTable, Status
 
 if TYPE_CHECKING:
     import pyarrow as pa

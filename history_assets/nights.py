@@ -33,7 +33,8 @@ from history_assets.refresh import Refreshed, refresh
 from history_assets.scripts.folder import Script, read_folder
 from history_assets.scripts.links import link
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Status, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Status
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

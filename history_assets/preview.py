@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from history_assets.errors import HistoryError
 from history_assets.naming import table_name
-from history_assets.warehouse.base import Applied, Warehouse
+from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.reading_sql import NightChanges
+from history_assets.warehouse.values import Applied
 
 TABLES = 20
 """How many tables' rows are looked up in a run, and how many tables of a schema are named: as many as anybody reads."""

@@ -17,7 +17,7 @@ import dagster as dg
 from history_assets.failures import NO_STEP, WHOLE_RUN, Kind, Problem, cause_of, problems_of, reason_of
 from history_assets.naming import clone_key
 from history_assets.partitions import PARTITIONS
-from history_assets.warehouse.base import Clone
+from history_assets.warehouse.values import Clone
 
 Work = tuple[dg.AssetKey, str]
 """A partition of an asset: its key, and the clone date as text."""
@@ -26,13 +26,8 @@ PARTITION = "dagster/partition"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
-_UNFINISHED = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
+FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+UNFINISHED = tuple(status for status in dg.DagsterRunStatus if status not in FINISHED)
 _LOOKED_AT = 50
 """Failed runs of a date that are looked at, the newest."""
 
@@ -110,7 +105,7 @@ class Records:
 
     @functools.cached_property
     def _unfinished(self) -> Sequence[dg.DagsterRun]:
-        return self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+        return self.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
 
     def failures(self, date: str) -> dict[dg.AssetKey, list[Failed]]:
         """Return how runs of one date failed at each asset since it last succeeded, newest first."""

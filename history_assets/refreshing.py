@@ -13,6 +13,8 @@ import dagster as dg
 from history_assets import dbt_files
 from history_assets.drift import markdown
 from history_assets.errors import HistoryError, ReloadError
+from history_assets.missing import TRIES
+from history_assets.records import UNFINISHED
 from history_assets.refresh import refresh
 from history_assets.reloading import reload_code_locations
 from history_assets.scripts.folder import mark
@@ -26,9 +28,8 @@ _DRIFT = "history_assets/drift"
 """Tag of a refresh that the sensor asked for: what raw held."""
 _SCRIPTS = "history_assets/scripts"
 """Tag of a refresh that the sensor asked for: what the folder of scripts held."""
-_ATTEMPTS, _PAUSE = 3, dt.timedelta(days=1)
-"""Refreshes of the same drift that may fail, and for how long there is then no other."""
-_FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_PAUSE = dt.timedelta(days=1)
+"""For how long there is no other refresh once as many of the same drift have failed as may."""
 
 
 def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
@@ -114,15 +115,14 @@ def refresh_request(instance: dg.DagsterInstance, drift: str, now: dt.datetime) 
 
     None while another refreshes, nor when as many as may fail have failed.
     """
-    under_way = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
-    if running := instance.get_runs(dg.RunsFilter(job_name=REFRESH_JOB, statuses=under_way), limit=1):
+    if running := instance.get_runs(dg.RunsFilter(job_name=REFRESH_JOB, statuses=UNFINISHED), limit=1):
         return dg.SkipReason(f"run {running[0].run_id} is refreshing")
     # The newest first.
-    before = instance.get_run_records(dg.RunsFilter(job_name=REFRESH_JOB, tags={_DRIFT: drift}), limit=_ATTEMPTS)
+    before = instance.get_run_records(dg.RunsFilter(job_name=REFRESH_JOB, tags={_DRIFT: drift}), limit=TRIES)
     failed = list(itertools.takewhile(lambda record: record.dagster_run.status is not dg.DagsterRunStatus.SUCCESS, before))
-    if len(failed) == _ATTEMPTS and now - failed[-1].create_timestamp < _PAUSE:
+    if len(failed) == TRIES and now - failed[-1].create_timestamp < _PAUSE:
         return dg.SkipReason(
-            f"the refresh failed {_ATTEMPTS} times within a day, last in run {failed[0].dagster_run.run_id}: "
+            f"the refresh failed {TRIES} times within a day, last in run {failed[0].dagster_run.run_id}: "
             f"correct what it names and launch the job {REFRESH_JOB}"
         )
     # What was there once may be there again, so that the content alone would not do.

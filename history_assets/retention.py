@@ -13,7 +13,8 @@ import dagster as dg
 from history_assets.errors import SettingsError
 from history_assets.partitions import PARTITIONS
 from history_assets.verification import unfolded, verify_clone
-from history_assets.warehouse.base import Clone, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Clone
 
 _NAMED = 3
 """Tables that a reason names before it only counts."""

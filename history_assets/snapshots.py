@@ -28,7 +28,8 @@ from history_assets.preview import Night, night_of, row_changes, tables_table
 from history_assets.progress import Watch, unwatched
 from history_assets.records import Folded, folded_event, tables_mark
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Applied, Clone, Status, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Applied, Clone, Status
 
 
 class FoldConfig(dg.Config):

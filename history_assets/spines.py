@@ -15,7 +15,8 @@ from history_assets.dates import Cutoff
 from history_assets.errors import HistoryMissingError, UsageError
 from history_assets.inventory import SYNCED
 from history_assets.naming import table_name
-from history_assets.warehouse.base import Applied, AppliedColumn, SpineRows, SpineTable, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Applied, AppliedColumn, SpineRows, SpineTable
 
 if TYPE_CHECKING:
     import pyarrow as pa

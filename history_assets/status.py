@@ -9,7 +9,8 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from history_assets.warehouse.base import Status, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Status
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 
 from history_assets.inventory import Table
-from history_assets.warehouse.base import Applied, Clone, Stamp, Status
+from history_assets.warehouse.values import Applied, Clone, Stamp, Status
 
 Written = Callable[[dt.datetime, dt.datetime], frozenset[str] | None]
 """The tables of a schema, in lower case, that were written after an instant and up to another; nothing where that is unsure."""

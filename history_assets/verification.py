@@ -16,7 +16,8 @@ from history_assets.folding import Plan, fold
 from history_assets.inventory import SYNCED
 from history_assets.naming import table_name
 from history_assets.progress import Watch, unwatched
-from history_assets.warehouse.base import Applied, Clone, Difference, Status, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import Applied, Clone, Difference, Status
 
 _LONG = 8
 """Columns of a row above which its key says more than all of it."""

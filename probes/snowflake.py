@@ -15,9 +15,9 @@ from typing import Any
 from history_assets.errors import HistoryError
 from history_assets.settings import Settings
 from history_assets.warehouse import snowflake_sql
-from history_assets.warehouse.history_sql import Statement
 from history_assets.warehouse.snowflake_session import Sessions, tag
 from history_assets.warehouse.snowflake_sql import path
+from history_assets.warehouse.statements import Statement
 
 Rows = list[dict[str, Any]]
 

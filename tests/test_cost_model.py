@@ -10,9 +10,9 @@ import pytest
 
 from history_assets.credentials import SnowflakeCredentials
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Applied, AppliedColumn, Clone, Difference, Status
 from history_assets.warehouse.snowflake import SnowflakeWarehouse
 from history_assets.warehouse.snowflake_setup import setup_script
+from history_assets.warehouse.values import Applied, AppliedColumn, Clone, Difference, Status
 from tests.stories.test_snowflake import CHANGED
 from tests.warehouse.recording import RecordingSessions, table
 

@@ -24,13 +24,15 @@ PACKAGE = Path(__file__).parent.parent / "history_assets"
 # fmt: off
 ORDER = [
     "errors", "naming", "dates", "gates", "own_process", "interrupts", "progress", "credentials", "settings", "inventory",
-    "warehouse.files", "warehouse.base",
-    "warehouse.history_sql", "warehouse.reading_sql", "warehouse.spine_sql", "warehouse.functions_sql",
-    "warehouse.duckdb_files", "warehouse.duckdb_history", "warehouse.duckdb_spine", "warehouse.duckdb_functions",
+    "warehouse.files", "warehouse.values", "warehouse.statements", "warehouse.base", "warehouse.platform_log",
+    "warehouse.ledger_sql", "warehouse.history_sql", "warehouse.reading_sql", "warehouse.spine_sql", "warehouse.functions_sql",
+    "warehouse.duckdb_files", "warehouse.duckdb_log", "warehouse.duckdb_clones", "warehouse.duckdb_history",
+    "warehouse.duckdb_spine", "warehouse.duckdb_functions",
     "warehouse.duckdb",
     "warehouse.snowflake_errors", "warehouse.snowflake_sql", "warehouse.snowflake_log", "warehouse.snowflake_session",
+    "warehouse.snowflake_catalog",
     "warehouse.snowflake_history", "warehouse.snowflake_spine", "warehouse.snowflake_functions",
-    "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake",
+    "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake_checks", "warehouse.snowflake",
     "warehouse", "fivetran", "fivetran.syncs", "fivetran.quiet", "fivetran.log", "fivetran.api", "fivetran.sources",
     "fivetran.completions", "fivetran.silence", "unchanged", "dbt_files", "dbt_checkpoints", "dbt_run", "drift", "sighting",
     "refresh", "reloading", "partitions", "failures", "folding", "event_log", "records", "missing", "descriptions", "preview",
@@ -41,7 +43,8 @@ ORDER = [
     "automation", "scripts.links", "scripts.process",
     "scripts.environments", "scripts.assets", "scripts.automation", "scripts.checking", "spines", "history", "status",
     "doctor",
-    "definitions", "nights", "sandbox_connectors", "sandbox", "serving", "demo",
+    "definitions", "nights", "sandbox.shapes", "sandbox.invented", "sandbox.salesforce", "sandbox.zendesk", "sandbox.stripe",
+    "sandbox.shop", "sandbox.connectors", "sandbox.files", "sandbox.sync", "sandbox", "serving", "demo",
     "terminal", "cli_tables", "cli_scripts", "cli",
 ]
 # fmt: on

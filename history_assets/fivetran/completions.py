@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from history_assets.errors import FivetranError
 from history_assets.fivetran.log import logged_of
 from history_assets.fivetran.syncs import Connection, Sync, SyncStatus, filling
-from history_assets.warehouse.base import SyncEvent
+from history_assets.warehouse.values import SyncEvent
 
 OFTEN = dt.timedelta(minutes=1)
 """Between two looks no further apart than this, a connection is taken to end one sync: none is scheduled more often."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from history_assets.fivetran.syncs import Sync, SyncStatus
-from history_assets.warehouse.base import SyncEvent
+from history_assets.warehouse.values import SyncEvent
 
 
 def syncs_of(schema: str, events: Iterable[SyncEvent]) -> list[Sync] | None:

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from history_assets.errors import CloneError, NothingYetError, NotSettledError
 from history_assets.fivetran.syncs import Sync
 
+_LOG_LATE = dt.timedelta(hours=36)
+"""How long after a cutoff to wait for the log that tells of it; by default it is loaded once a day."""
+
 
 @dataclasses.dataclass(frozen=True)
 class NotSettled:
@@ -61,9 +64,12 @@ def quiet_point(
     return NotSettled(f"{_named(running[0])} still runs") if running else quiet
 
 
-def settle(schema: str, syncs: Sequence[Sync], cutoff: dt.datetime, now: dt.datetime, reach: dt.datetime | None) -> dt.datetime:
-    """Return a schema's quiet point; raises NotSettledError where it is too early to say, CloneError where there is none."""
-    return instant_of(schema, cutoff, quiet_point(syncs, cutoff, now, reach))
+def untold(until: dt.datetime, cutoff: dt.datetime, now: dt.datetime) -> NotSettled | Cannot:
+    """Return what is to be said for a cutoff after the instant at which the log of syncs ends."""
+    because = f"Fivetran's log, which ends at {_at(until)}, does not tell what ran then"
+    if now < cutoff + _LOG_LATE:
+        return NotSettled(because)
+    return Cannot(because, "see that its Platform Connector syncs, or set FIVETRAN_API_KEY and clone the date again")
 
 
 def instant_of(schema: str, cutoff: dt.datetime, verdict: dt.datetime | NotSettled | Cannot) -> dt.datetime:

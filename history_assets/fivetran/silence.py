@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from history_assets.fivetran.log import logged_of
 from history_assets.fivetran.syncs import Connection
-from history_assets.warehouse.base import SyncEvent
+from history_assets.warehouse.values import SyncEvent
 
 _HABITS = 3
 """How many times its usual pause a connection may be silent for, and an hour."""

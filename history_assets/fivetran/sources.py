@@ -14,15 +14,13 @@ from typing import Protocol
 from history_assets.errors import FivetranError
 from history_assets.fivetran.api import FivetranApi
 from history_assets.fivetran.log import syncs_of
-from history_assets.fivetran.quiet import Cannot, NotSettled, instant_of, quiet_point
+from history_assets.fivetran.quiet import Cannot, NotSettled, instant_of, quiet_point, untold
 from history_assets.fivetran.syncs import Connection, Sync, SyncStatus, filling
-from history_assets.warehouse.base import SyncEvent, Warehouse
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.values import SyncEvent
 
 LONGEST_REACH = dt.timedelta(days=90)
 """How far back any engine can clone; a sync that was earlier is of no account."""
-
-_LOG_LATE = dt.timedelta(hours=36)
-"""How long after a cutoff to wait for the log that tells of it; by default it is loaded once a day."""
 
 _LOOKS = (dt.timedelta(days=6), dt.timedelta(days=27), LONGEST_REACH)
 """How far before a cutoff to look, further each time that this does not decide it; the first, on the day, is one request."""
@@ -156,13 +154,6 @@ def _named(connection: Connection, others: Sequence[Connection]) -> Connection:
     return dataclasses.replace(connection, schema=f"{connection.schema} ({connection.id})")
 
 
-def _untold(until: dt.datetime, cutoff: dt.datetime, now: dt.datetime) -> NotSettled | Cannot:
-    because = f"Fivetran's log, which ends at {until:%Y-%m-%d %H:%M} UTC, does not tell what ran then"
-    if now < cutoff + _LOG_LATE:
-        return NotSettled(because)
-    return Cannot(because, "see that its Platform Connector syncs, or set FIVETRAN_API_KEY and clone the date again")
-
-
 def open_source(warehouse: Warehouse, earliest: dt.datetime) -> SyncSource:
     """Return who tells of syncs for cutoffs from ``earliest`` (aware) on; opens no connection."""
     if warehouse.settings.fivetran:
@@ -186,7 +177,7 @@ class QuietPoints:
             if known is None:
                 return None
             if self.warehouse.reaches_back and known.until < cutoff:
-                return instant_of(schema, cutoff, _untold(known.until, cutoff, now))
+                return instant_of(schema, cutoff, untold(known.until, cutoff, now))
             certain = cutoff - look if look == LONGEST_REACH else known.certain
             verdict = self._decide(known.syncs, cutoff, now, max(certain, cutoff - LONGEST_REACH))
             final = not isinstance(verdict, Cannot) or not self.warehouse.reaches_back

@@ -73,10 +73,6 @@ class Connection:
         """When its last sync ended, however it did; nothing when it never synced."""
         return max((at for at in (self.succeeded_at, self.failed_at) if at), default=None)
 
-    def fills(self, schemas: Collection[str], others: Collection["Connection"] = ()) -> list[str]:
-        """Return which of some landing schemas this connection fills, given the other connections of its destination."""
-        return [schema for schema in schemas if self in filling(schema, [self, *others])]
-
 
 _DATABASES = (
     *(

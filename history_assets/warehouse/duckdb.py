@@ -1,7 +1,7 @@
 """The embedded engine: a DuckDB file per Fivetran schema, per clone, and one for the history.
 
 Belongs here: where files lie under ``HISTORY_HOME`` and the SQL that reads them. Does not belong here: writing history, which
-is dbt's (``dbt_project/macros``); opening files (``duckdb_files``).
+is dbt's (``dbt_project/macros``); opening files (``duckdb_files``), making clones of them (``duckdb_clones``).
 
     raw/<schema>.duckdb               tables in ``main``
     clones/<schema>/<date>.duckdb     a copy of it, frozen; says of itself what it is in ``_history_assets.clone``
@@ -20,12 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from history_assets.errors import CloneError, WarehouseError
+from history_assets.errors import WarehouseError
 from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
-from history_assets.warehouse import duckdb_functions, duckdb_history, duckdb_spine
-from history_assets.warehouse.base import (
+from history_assets.warehouse import duckdb_clones, duckdb_functions, duckdb_history, duckdb_log, duckdb_spine, ledger_sql
+from history_assets.warehouse.base import Warehouse
+from history_assets.warehouse.duckdb_files import connect, create, mark, read_tables
+from history_assets.warehouse.duckdb_history import LEDGER
+from history_assets.warehouse.files import sync_folder
+from history_assets.warehouse.functions_sql import in_the_way
+from history_assets.warehouse.platform_log import LOGS
+from history_assets.warehouse.statements import Statement
+from history_assets.warehouse.values import (
     LEDGER_SCHEMA,
     Applied,
     Carried,
@@ -39,20 +46,6 @@ from history_assets.warehouse.base import (
     SpineTable,
     SpineTimes,
     SyncEvent,
-    Warehouse,
-)
-from history_assets.warehouse.duckdb_files import connect, create, naive, read_tables, utc
-from history_assets.warehouse.duckdb_history import LEDGER
-from history_assets.warehouse.files import copy_file, sync_folder
-from history_assets.warehouse.functions_sql import in_the_way
-from history_assets.warehouse.history_sql import (
-    Statement,
-    applied_of,
-    select_applied_before,
-    select_column_nights,
-    select_ledger,
-    select_rules,
-    select_tables,
 )
 
 if TYPE_CHECKING:
@@ -62,8 +55,6 @@ _SUFFIX = ".duckdb"
 _GLANCE = 0.2
 """Seconds that a file is waited for where it can be left for later."""
 
-_LOGS = ("fivetran_metadata", "fivetran_log")
-_CLONE_TABLE = f"{quote(LEDGER_SCHEMA)}.clone"
 _RESERVED = {"information_schema", "pg_catalog", "main", "temp", "system", LEDGER_SCHEMA}
 
 
@@ -95,50 +86,17 @@ class DuckDBWarehouse(Warehouse):
 
     def marks(self, now: dt.datetime) -> dict[str, str]:  # noqa: ARG002 - every change leaves its trace in a file's time
         # A file that is not opened is not kept from its sync.
-        return {name: _mark(self.raw / f"{name}{_SUFFIX}") for name in self.landing_schemas()}
+        return {name: mark(self.raw / f"{name}{_SUFFIX}") for name in self.landing_schemas()}
 
     def clone(self, schema: str, date: dt.date, settle: Callable[[], dt.datetime | None], *, replace: bool = False) -> Clone:
         if not replace and (kept := self.find_clone(schema, date)):
             return kept
-        cutoff = self.settings.cutoffs().at(date)
         source, target = self.raw / f"{schema}{_SUFFIX}", self._clone_path(schema, date)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not source.is_file():
-            raise CloneError(f"cannot clone {schema}, because {source} is not there: expected the DuckDB file that it lands in")
-        with self._open(source, read_only=False) as raw:  # held open to the end: nobody else can write meanwhile
-            for leftover in target.parent.glob(f".{date}.*"):
-                leftover.unlink()
-            written = _last_written(source)
-            quiet_point = settle() or _quiet_by_file(schema, cutoff, written)
-            tables = read_tables(raw, schema, self.settings.keys)
-            raw.execute("checkpoint")
-            made = target.parent / f".{date}.{uuid.uuid4()}"
-            try:
-                copy_file(source, made)
-                os.utime(source, (written, written))  # a checkpoint is no sync
-                made.chmod(0o600)
-                clone = self._describe(made, schema, date, cutoff, quiet_point, tables)
-                made.chmod(0o400)
-                made.replace(target)
-                sync_folder(target.parent)
-            except BaseException:
-                made.unlink(missing_ok=True)
-                made.with_name(f"{made.name}.wal").unlink(missing_ok=True)
-                raise
-        return clone
+        return duckdb_clones.make(self.settings, schema, date, source, target, settle)
 
     def find_clone(self, schema: str, date: dt.date) -> Clone | None:
         path = self._clone_path(schema, date)
-        if not path.is_file():
-            return None
-        with self._open(path, read_only=True) as connection:
-            row = connection.execute(
-                f"select clone_id, cutoff, quiet_point, tables, row_count, size_bytes from {_CLONE_TABLE}"
-            ).fetchone()
-        if row is None:
-            raise WarehouseError(f"found {path} without the row that says which clone it is: delete it and clone {date} again")
-        clone_id, cutoff, quiet_point, tables, rows, size = row
-        return Clone(schema, date, clone_id, utc(cutoff), utc(quiet_point), tables, rows, size, str(path))
+        return duckdb_clones.read(self.settings, schema, date, path) if path.is_file() else None
 
     def find_clones(self, schemas: Collection[str], dates: Collection[dt.date]) -> dict[tuple[str, dt.date], Clone]:
         pairs = [(schema, date) for schema in schemas for date in dates]
@@ -169,8 +127,13 @@ class DuckDBWarehouse(Warehouse):
             sync_folder(path.parent)
 
     def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:
-        logs = [log for log in _LOGS if (self.raw / f"{log}{_SUFFIX}").is_file()]
-        return [event for log in logs for event in self._events(log, since or _EPOCH)]
+        found = list[SyncEvent]()
+        for log in LOGS:
+            path = self.raw / f"{log}{_SUFFIX}"
+            if path.is_file():
+                with self._open(path, read_only=True) as connection:
+                    found += duckdb_log.events(connection, log, since)
+        return found
 
     def await_history(self) -> None:
         create(self.history, self.settings.lock_timeout)
@@ -196,22 +159,22 @@ class DuckDBWarehouse(Warehouse):
     def ledger(
         self, schemas: Collection[str] | None = None, date: dt.date | Dates | None = None, table: str | None = None
     ) -> list[Applied]:
-        return self._entries(select_ledger(LEDGER, schemas, date, table))
+        return self._entries(ledger_sql.select_ledger(LEDGER, schemas, date, table))
 
     def applied_before(self, schemas: Collection[str] | None, date: dt.date) -> list[Applied]:
-        return self._entries(select_applied_before(LEDGER, schemas, date))
+        return self._entries(ledger_sql.select_applied_before(LEDGER, schemas, date))
 
     def column_nights(self, schemas: Collection[str]) -> list[Applied]:
-        return self._entries(select_column_nights(LEDGER, schemas))
+        return self._entries(ledger_sql.select_column_nights(LEDGER, schemas))
 
     def rules(self) -> list[tuple[str, str]]:
-        return [(row["time_zone"], row["cutoff_time"]) for row in self._of_ledger(select_rules(LEDGER))]
+        return [(row["time_zone"], row["cutoff_time"]) for row in self._of_ledger(ledger_sql.select_rules(LEDGER))]
 
     def tables(self) -> list[str]:
-        return [row["name"] for row in self._of_ledger(select_tables(LEDGER))]
+        return [row["name"] for row in self._of_ledger(ledger_sql.select_tables(LEDGER))]
 
     def _entries(self, statement: Statement) -> list[Applied]:
-        return [applied_of(row) for row in self._of_ledger(statement)]
+        return [ledger_sql.applied_of(row) for row in self._of_ledger(statement)]
 
     def _of_ledger(self, statement: Statement) -> list[dict[str, Any]]:
         if not self.history.is_file():
@@ -231,7 +194,10 @@ class DuckDBWarehouse(Warehouse):
         (date,) = {clone.date for clone in clones.values()}
         with self._open(self.history, read_only=False) as connection:
             duckdb_history.carry(connection, clones, tables)
-            return [applied_of(row) for row in duckdb_history.of_ledger(connection, select_ledger(LEDGER, clones, date, None))]
+            return [
+                ledger_sql.applied_of(row)
+                for row in duckdb_history.of_ledger(connection, ledger_sql.select_ledger(LEDGER, clones, date, None))
+            ]
 
     def ask(self, question: Question) -> "pa.Table":
         with self._open(self.history, read_only=True) as connection:
@@ -295,98 +261,3 @@ class DuckDBWarehouse(Warehouse):
     def _open(self, path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         with connect(path, read_only=read_only, timeout=self.settings.lock_timeout) as connection:
             yield connection
-
-    def _describe(
-        self, path: Path, schema: str, date: dt.date, cutoff: dt.datetime, quiet_point: dt.datetime, expected: Schema
-    ) -> Clone:
-        with self._open(path, read_only=False) as connection:
-            found = read_tables(connection, schema, self.settings.keys)
-            if found != expected:
-                raise CloneError(
-                    f"found {_count(found)} in the clone of {schema}, expected {_count(expected)}: clone {date} again"
-                )
-            rows = sum(_rows(connection, [table.name for table in found.tables]))
-            size = path.stat().st_size
-            clone = Clone(
-                schema,
-                date,
-                str(uuid.uuid4()),
-                cutoff,
-                quiet_point,
-                len(found.tables),
-                rows,
-                size,
-                str(self._clone_path(schema, date)),
-            )
-            connection.execute(f"create schema if not exists {quote(LEDGER_SCHEMA)}")
-            connection.execute(
-                f"create or replace table {_CLONE_TABLE} (schema_name varchar, clone_date date, clone_id varchar, "
-                "cutoff timestamp, quiet_point timestamp, tables bigint, row_count bigint, size_bytes bigint)"
-            )
-            connection.execute(
-                f"insert into {_CLONE_TABLE} values (?, ?, ?, ?, ?, ?, ?, ?)",
-                [schema, date, clone.clone_id, naive(cutoff), naive(quiet_point), clone.tables, rows, size],
-            )
-            connection.execute("checkpoint")
-        return clone
-
-    def _events(self, log: str, since: dt.datetime) -> Iterator[SyncEvent]:
-        with self._open(self.raw / f"{log}{_SUFFIX}", read_only=True) as connection:
-            tables = {table.name.lower(): table for table in read_tables(connection, log, {}).tables}
-            # Accounts from before 2023 say connector where newer ones say connection.
-            word = "connection" if "connection" in tables else "connector"
-            if "log" not in tables or word not in tables:
-                return
-            identity = f"{word}_id" if tables["log"].column(f"{word}_id") else "connector_id"
-            sync = "sync_id" if tables["log"].column("sync_id") else "null"
-            rows = connection.execute(
-                f"select l.{identity}, c.{word}_name, epoch_us(l.time_stamp), l.message_event, {sync}, l.message_data "
-                f"from log l join {word} c on c.{word}_id = l.{identity} "
-                "where (l.message_event in ('sync_start', 'sync_end', 'records_modified') or l.message_event like '%table%') "
-                "and epoch_us(l.time_stamp) >= ? order by l.time_stamp",
-                [(since - _EPOCH) // dt.timedelta(microseconds=1)],
-            ).fetchall()
-        for connection_id, name, micros, event, sync_id, data in rows:
-            yield SyncEvent(connection_id, name, _EPOCH + dt.timedelta(microseconds=micros), event, sync_id, data)
-
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-
-
-def _last_written(source: Path) -> float:
-    return max(path.stat().st_mtime for path in (source, _wal(source)) if path.is_file())
-
-
-def _mark(source: Path) -> str:
-    parts = []
-    for path in (source, _wal(source)):
-        with contextlib.suppress(FileNotFoundError):  # a checkpoint takes the log away
-            known = path.stat()
-            # Its modification time can be set, as it is by who puts a copy back; this one cannot.
-            parts.append(f"{known.st_ino}:{known.st_size}:{known.st_ctime_ns}")
-    return " ".join(parts)
-
-
-def _wal(source: Path) -> Path:
-    return source.with_name(f"{source.name}.wal")
-
-
-def _quiet_by_file(schema: str, cutoff: dt.datetime, written: float) -> dt.datetime:
-    moment = dt.datetime.fromtimestamp(written, dt.UTC)
-    if moment > cutoff:
-        raise CloneError(
-            f"cannot clone {schema} as it was at {cutoff:%Y-%m-%d %H:%M} UTC, because its file was written at "
-            f"{moment:%Y-%m-%d %H:%M:%S} UTC, no sync log says by what, and this engine cannot reach back in time: "
-            "clone the next date"
-        )
-    return cutoff
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> Iterator[int]:
-    for name in tables:
-        (rows,) = connection.execute(f"select count(*) from main.{quote(name)}").fetchall()
-        yield rows[0]
-
-
-def _count(schema: Schema) -> str:
-    return f"{len(schema.tables)} tables with {sum(len(table.columns) for table in schema.tables)} columns"

@@ -1,13 +1,13 @@
-"""DuckDB files: opening one, waiting for its lock, and reading what it holds.
+"""DuckDB files: opening one, waiting for its lock, reading what it holds, and seeing that it was written.
 
-Belongs here: connections and catalogs of a single file. Does not belong here: where files lie and what they mean (``duckdb``).
+Belongs here: connections and catalogs of a single file, and what the file system says of it. Does not belong here: where files
+lie and what they mean (``duckdb``).
 
 A DuckDB file has one writing process, so connections are opened late, closed soon, and wait for each other up to a bound.
 """
 
 import collections
 import contextlib
-import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,14 +84,25 @@ def has_table(connection: duckdb.DuckDBPyConnection, schema: str, table: str, da
     return connection.execute(f"select 1 from duckdb_tables() {where}", [database, schema, table]).fetchone() is not None
 
 
-def naive(instant: dt.datetime) -> dt.datetime:
-    """Return an aware instant as the files keep it: in UTC, without saying so."""
-    return instant.astimezone(dt.UTC).replace(tzinfo=None)
+def mark(path: Path) -> str:
+    """Return what a file has that is another once it was written, found without opening it."""
+    parts = []
+    for each in (path, wal(path)):
+        with contextlib.suppress(FileNotFoundError):  # a checkpoint takes the log away
+            known = each.stat()
+            # Its modification time can be set, as it is by who puts a copy back; this one cannot.
+            parts.append(f"{known.st_ino}:{known.st_size}:{known.st_ctime_ns}")
+    return " ".join(parts)
 
 
-def utc(stored: dt.datetime) -> dt.datetime:
-    """Return an instant that a file keeps, aware."""
-    return stored.replace(tzinfo=dt.UTC)
+def last_written(path: Path) -> float:
+    """Return when a file or its log was last written, in seconds since 1970."""
+    return max(each.stat().st_mtime for each in (path, wal(path)) if each.is_file())
+
+
+def wal(path: Path) -> Path:
+    """Return where a file has what was written to it since its last checkpoint."""
+    return path.with_name(f"{path.name}.wal")
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:

@@ -12,10 +12,10 @@ import duckdb
 
 from history_assets.naming import quote, quote_literal, table_name
 from history_assets.warehouse import functions_sql
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied
 from history_assets.warehouse.duckdb_files import has_table
 from history_assets.warehouse.duckdb_history import DIALECT
 from history_assets.warehouse.functions_sql import Offer, current, in_the_way, is_there, night_of, no_view, shown
+from history_assets.warehouse.values import LEDGER_SCHEMA, Applied
 
 _DIGESTS = f"{quote(LEDGER_SCHEMA)}.functions"
 

@@ -1,7 +1,7 @@
 """Reading and checking history tables of the embedded engine, over a connection to ``history.duckdb``.
 
-Belongs here: running what ``history_sql`` says, on files. Does not belong here: writing histories, which is dbt's
-(``dbt_project/macros``).
+Belongs here: running what ``history_sql`` and ``ledger_sql`` say, on files. Does not belong here: writing histories, which is
+dbt's (``dbt_project/macros``).
 """
 
 import json
@@ -12,11 +12,11 @@ import duckdb
 
 from history_assets.errors import UsageError
 from history_assets.naming import quote
-from history_assets.warehouse import history_sql
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, Carried, Clone, Difference, Question
+from history_assets.warehouse import history_sql, ledger_sql
 from history_assets.warehouse.duckdb_files import has_table
-from history_assets.warehouse.history_sql import Dialect, HistoryTable, Statement
 from history_assets.warehouse.reading_sql import Answer
+from history_assets.warehouse.statements import Dialect, HistoryTable, Statement
+from history_assets.warehouse.values import LEDGER_SCHEMA, Applied, Carried, Clone, Difference, Question
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +48,7 @@ def of_ledger(connection: duckdb.DuckDBPyConnection, statement: Statement) -> li
 
 def carry(connection: duckdb.DuckDBPyConnection, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> None:
     """Enter tables into the ledger as unchanged; see ``Warehouse.carry``."""
-    for statement in history_sql.carry(DIALECT, LEDGER, clones, tables):
+    for statement in ledger_sql.carry(DIALECT, LEDGER, clones, tables):
         run(connection, statement)
 
 

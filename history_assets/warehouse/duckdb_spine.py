@@ -10,8 +10,8 @@ import duckdb
 
 from history_assets.naming import quote
 from history_assets.warehouse import spine_sql
-from history_assets.warehouse.base import Joined, SpineRows, SpineTable, SpineTimes
 from history_assets.warehouse.duckdb_history import DIALECT, LEDGER, history_table, run, table
+from history_assets.warehouse.values import Joined, SpineRows, SpineTable, SpineTimes
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,8 +16,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from history_assets.inventory import SYNCED
 from history_assets.naming import quote
-from history_assets.warehouse.base import Applied, AppliedColumn, Status
-from history_assets.warehouse.history_sql import Dialect, deletion_marker, plain_name, value_of
+from history_assets.warehouse.history_sql import deletion_marker, plain_name, value_of
+from history_assets.warehouse.statements import Dialect
+from history_assets.warehouse.values import Applied, AppliedColumn, Status
 
 _VERSION = 1
 """Of what is written for the same columns: raise it to have all written anew."""

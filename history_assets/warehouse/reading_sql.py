@@ -14,8 +14,9 @@ from typing import Any
 from history_assets.inventory import SYNCED
 from history_assets.naming import quote
 from history_assets.warehouse import history_sql
-from history_assets.warehouse.base import Applied, AppliedColumn, Question
-from history_assets.warehouse.history_sql import Dialect, HistoryTable, Statement, deletion_marker, held_in, instant
+from history_assets.warehouse.history_sql import deletion_marker, held_in
+from history_assets.warehouse.statements import Dialect, HistoryTable, Statement, instant
+from history_assets.warehouse.values import Applied, AppliedColumn, Question
 
 INTERVAL = ("dbt_valid_from", "dbt_valid_to")
 _TEXTS = ("VARCHAR", "TEXT", "STRING", "CHAR")

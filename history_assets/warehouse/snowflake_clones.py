@@ -1,40 +1,98 @@
-"""Making one clone on Snowflake: complete under its name, or not there at all.
+"""Clones on Snowflake: finding, dropping and making them, complete under their names or not there at all.
 
-Belongs here: the steps of one clone, and what a failure of each means. Does not belong here: finding clones, or reading them
-(``snowflake``).
+Belongs here: what a schema's name and comment make it, the steps of one clone, and what a failure of each means. Does not
+belong here: the statements (``snowflake_sql``), or the tables that a clone holds (``snowflake_catalog``).
 
 A clone is built under a name of the attempt's own, compared with raw, told what it is, opened to its readers, and only then
 renamed; one that is made again changes names with the old one in one step. So a schema under its final name is always complete.
 """
 
+import collections
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
-from history_assets.errors import CloneError
+from history_assets.errors import CloneError, WarehouseError
 from history_assets.naming import quote
 from history_assets.warehouse import snowflake_sql
-from history_assets.warehouse.base import Clone
-from history_assets.warehouse.history_sql import Statement
+from history_assets.warehouse.snowflake_catalog import Catalog
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
 from history_assets.warehouse.snowflake_session import retrying, tag
 from history_assets.warehouse.snowflake_sql import path
-
-if TYPE_CHECKING:
-    from history_assets.warehouse.snowflake import SnowflakeWarehouse
+from history_assets.warehouse.statements import Statement
+from history_assets.warehouse.values import Clone
 
 _NAMED = 5
 """Tables that an error names before it only counts."""
 
 
-class Cloning:
+class Clones:
+    """The clones of an account, as their schemas' names and comments tell of them."""
+
+    def __init__(self, catalog: Catalog, new_id: Callable[[], str]) -> None:
+        self.catalog = catalog
+        self.settings = catalog.settings
+        self.sessions = catalog.sessions
+        self.new_id = new_id
+
+    def make(self, schema: str, date: dt.date, settle: Callable[[], dt.datetime | None], *, replace: bool) -> Clone:
+        """Make a schema's clone of a date as ``Warehouse.clone`` says."""
+        return _Cloning(self, schema, date).run(settle, replace=replace)
+
+    def find(self, schema: str, date: dt.date) -> Clone | None:
+        """Return a schema's clone of a date, or nothing."""
+        name = snowflake_sql.clone_name(schema, date)
+        return self.named(name, self.comments(tag("find", schema, date), prefix=name))
+
+    def find_all(self, schemas: Collection[str], dates: Collection[dt.date]) -> dict[tuple[str, dt.date], Clone]:
+        """Return the clones that there are of some schemas and dates, by both."""
+        like = f"%__{next(iter(dates)):%Y%m%d}" if len(dates) == 1 else None
+        comments = self.comments(tag("find"), like=like)
+        names = {(schema, date): snowflake_sql.clone_name(schema, date) for schema in schemas for date in dates}
+        return {pair: clone for pair, name in names.items() if (clone := self.named(name, comments))}
+
+    def marks(self) -> dict[str, dict[dt.date, str]]:
+        """Return the identifier of every clone, by schema and date."""
+        found = collections.defaultdict[str, dict[dt.date, str]](dict)
+        for name, comment in self.comments(tag("find")).items():
+            if clone := snowflake_sql.clone_of(name, comment):
+                found[clone.schema][clone.date] = clone.clone_id
+        return dict(found)
+
+    def drop(self, clone: Clone) -> None:
+        """Drop a clone as ``Warehouse.drop_clone`` says."""
+        found = self.find(clone.schema, clone.date)
+        if found and found.clone_id == clone.clone_id:
+            drop = snowflake_sql.drop_schema(self.settings.clone_database, clone.location)
+            self.sessions.rows(drop, tag("retention", clone.schema, clone.date))
+
+    def comments(self, query_tag: str, *, prefix: str | None = None, like: str | None = None) -> dict[str, str | None]:
+        """Return the comments of the schemas in the clone database, by name."""
+        database = self.settings.clone_database
+        with self.catalog.expecting(database, "HISTORY_CLONE_DATABASE"):
+            rows = self.catalog.schemas(database, query_tag, prefix=prefix, like=like)
+        return {row["name"]: row["comment"] for row in rows}
+
+    def named(self, name: str, comments: Mapping[str, str | None]) -> Clone | None:
+        """Return the clone of that name among schemas and their comments, or nothing where there is no such schema."""
+        if name not in comments:
+            return None
+        if not (clone := snowflake_sql.clone_of(name, comments[name])):
+            raise WarehouseError(
+                f"found a schema {path(self.settings.clone_database, name)} without the comment that says which clone it is: "
+                "drop or rename it, and clone the date again"
+            )
+        return clone
+
+
+class _Cloning:
     """One attempt to have a schema's clone of a date."""
 
-    def __init__(self, warehouse: "SnowflakeWarehouse", schema: str, date: dt.date) -> None:
-        self.warehouse = warehouse
-        self.settings = warehouse.settings
+    def __init__(self, clones: Clones, schema: str, date: dt.date) -> None:
+        self.clones = clones
+        self.settings = clones.settings
         self.schema = schema
         self.date = date
         self.name = snowflake_sql.clone_name(schema, date)
@@ -42,13 +100,13 @@ class Cloning:
 
     def run(self, settle: Callable[[], dt.datetime | None], *, replace: bool) -> Clone:
         """Return the clone, made unless it is there; ``replace`` makes it again."""
-        found = self.warehouse.clone_schemas(self.tag, prefix=self.name)
-        kept = self.warehouse.as_clone(self.name, found)
+        found = self.clones.comments(self.tag, prefix=self.name)
+        kept = self.clones.named(self.name, found)
         if kept and not replace:
             return kept
         cutoff = self.settings.cutoffs().at(self.date)
         quiet_point = settle() or cutoff
-        clone = Clone(self.schema, self.date, self.warehouse.new_id(), cutoff, quiet_point, 0, 0, 0, self.name)
+        clone = Clone(self.schema, self.date, self.clones.new_id(), cutoff, quiet_point, 0, 0, 0, self.name)
         building = snowflake_sql.building_name(self.name, clone.clone_id)
         try:
             for leftover in found:
@@ -65,7 +123,7 @@ class Cloning:
                 raise
             # Another run may have been faster, and swept this one's work; its clone is as good.
             beaten = error.kind in (Kind.RACE, Kind.MISSING) and not replace
-            if beaten and (other := self.warehouse.find_clone(self.schema, self.date)):
+            if beaten and (other := self.clones.find(self.schema, self.date)):
                 return other
             kind = Kind.RACE if building in error.said else error.kind
             said = self._cannot(quiet_point, error.said, self._remedy(kind))
@@ -118,10 +176,10 @@ class Cloning:
             self._send(snowflake_sql.rename_schema(database, building, self.name))
 
     def _tables(self, database: str, schema: str) -> list[dict[str, Any]]:
-        return self.warehouse.base_tables(database, schema, self.tag)
+        return self.clones.catalog.base_tables(database, schema, self.tag)
 
     def _send(self, statement: Statement) -> None:
-        self.warehouse.sessions.rows(statement, self.tag)
+        self.clones.sessions.rows(statement, self.tag)
 
     def _drop(self, building: str) -> None:
         self._send(snowflake_sql.drop_schema(self.settings.clone_database, building))

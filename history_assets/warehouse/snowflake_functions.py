@@ -13,12 +13,13 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from history_assets.naming import quote, table_name
-from history_assets.warehouse.base import LEDGER_SCHEMA, Applied, AppliedColumn
 from history_assets.warehouse.functions_sql import Offer, current, in_the_way, is_there, night_of, no_view, stale
-from history_assets.warehouse.history_sql import Statement, held_in, others_held
+from history_assets.warehouse.history_sql import held_in, others_held
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError
 from history_assets.warehouse.snowflake_session import Sessions, tag
 from history_assets.warehouse.snowflake_sql import DIALECT, ledger, literal, path
+from history_assets.warehouse.statements import Statement
+from history_assets.warehouse.values import LEDGER_SCHEMA, Applied, AppliedColumn
 
 MOST_COLUMNS = 500
 """Columns that a table function returns at most; https://docs.snowflake.com/en/developer-guide/udf/sql/udf-sql-tabular-functions."""

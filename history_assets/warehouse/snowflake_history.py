@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from history_assets.naming import table_name
 from history_assets.warehouse import history_sql, snowflake_sql
-from history_assets.warehouse.base import Applied, Difference, Question
-from history_assets.warehouse.history_sql import HistoryTable
 from history_assets.warehouse.reading_sql import INTERVAL, Answer
 from history_assets.warehouse.snowflake_session import Sessions, tag
 from history_assets.warehouse.snowflake_sql import DIALECT, path
+from history_assets.warehouse.statements import HistoryTable, Statement
+from history_assets.warehouse.values import Applied, Difference, Question
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,6 +100,6 @@ def _parts(kind: str) -> tuple[str, int, int]:
     return found[1], int(found[2]), int(found[3] or 0)
 
 
-def _first(sessions: Sessions, statement: history_sql.Statement, query_tag: str) -> list[Any]:
+def _first(sessions: Sessions, statement: Statement, query_tag: str) -> list[Any]:
     (row,) = sessions.rows(statement, query_tag)
     return list(row.values())

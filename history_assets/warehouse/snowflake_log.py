@@ -1,33 +1,16 @@
-"""The Platform Connector's log on Snowflake: what it names its tables, and the query that reads them.
+"""The Platform Connector's log on Snowflake: the query that reads it.
 
 Belongs here: pure functions. Does not belong here: what the events mean (``fivetran/log``).
 """
 
-import dataclasses
 import datetime as dt
 import json
 
-from history_assets.errors import WarehouseError
-from history_assets.inventory import Schema
 from history_assets.naming import quote
-from history_assets.warehouse.base import SyncEvent
-from history_assets.warehouse.history_sql import Statement
+from history_assets.warehouse.platform_log import LogNames
 from history_assets.warehouse.snowflake_sql import path
-
-
-@dataclasses.dataclass(frozen=True)
-class LogNames:
-    """How a Platform Connector's log names what is read of it; ``sync`` is missing from the oldest."""
-
-    log: str
-    connection: str
-    time: str
-    event: str
-    data: str
-    log_connection: str
-    connection_id: str
-    connection_name: str
-    sync: str | None
+from history_assets.warehouse.statements import Statement
+from history_assets.warehouse.values import SyncEvent
 
 
 def select_events(database: str, schema: str, names: LogNames, since: dt.datetime) -> Statement:
@@ -52,29 +35,6 @@ def select_events(database: str, schema: str, names: LogNames, since: dt.datetim
     )
     moment = f"{since.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f} +00:00"
     return Statement(text, (moment, moment), compute=True)
-
-
-def names_in(schema: Schema) -> LogNames | None:
-    """Return the names of a log, or nothing where the schema holds none."""
-    tables = {table.name.lower(): table for table in schema.tables}
-    # Accounts from before 2023 say connector where newer ones say connection.
-    word = "connection" if "connection" in tables else "connector"
-    if "log" not in tables or word not in tables:
-        return None
-    log, connection = tables["log"], tables[word]
-    named = {
-        "time": log.column("time_stamp"),
-        "event": log.column("message_event"),
-        "data": log.column("message_data"),
-        "log_connection": log.column(f"{word}_id") or log.column("connector_id"),
-        "connection_id": connection.column(f"{word}_id"),
-        "connection_name": connection.column(f"{word}_name"),
-    }
-    sync = log.column("sync_id")
-    if missing := [name for name, column in named.items() if column is None]:
-        raise WarehouseError(f"found a log of Fivetran in {schema.name} without {', '.join(missing)}: exclude it from raw")
-    known = {name: column.name for name, column in named.items() if column}
-    return LogNames(log=log.name, connection=connection.name, sync=sync.name if sync else None, **known)
 
 
 def event(connection: str, name: str, at: dt.datetime, event: str, sync: str | None, data: str | None) -> SyncEvent:

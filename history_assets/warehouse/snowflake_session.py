@@ -21,8 +21,8 @@ import tenacity
 from history_assets.credentials import SnowflakeCredentials
 from history_assets.errors import SettingsError, WarehouseError
 from history_assets.settings import Settings
-from history_assets.warehouse.history_sql import Statement
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError, explain
+from history_assets.warehouse.statements import Statement
 
 if TYPE_CHECKING:
     import pyarrow as pa

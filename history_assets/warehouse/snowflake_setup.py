@@ -1,6 +1,7 @@
 """What this project must be allowed on Snowflake: which privileges, which are missing, and a script that gives them.
 
-Belongs here: pure functions over what SHOW GRANTS says. Does not belong here: asking it (``snowflake``), printing (``cli``).
+Belongs here: pure functions over what SHOW GRANTS says. Does not belong here: asking it (``snowflake_checks``), printing
+(``cli``).
 """
 
 import dataclasses
@@ -11,8 +12,8 @@ from typing import Any
 from history_assets.credentials import exact_name
 from history_assets.naming import quote
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Check
 from history_assets.warehouse.snowflake_sql import path
+from history_assets.warehouse.values import Check
 
 _PART = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
 

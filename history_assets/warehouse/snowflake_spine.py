@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from history_assets.errors import UsageError
 from history_assets.warehouse import spine_sql
-from history_assets.warehouse.base import LEDGER_SCHEMA, Joined, SpineRows, SpineTable
-from history_assets.warehouse.history_sql import HistoryTable, Statement, instant
 from history_assets.warehouse.snowflake_history import typed
 from history_assets.warehouse.snowflake_session import Session
 from history_assets.warehouse.snowflake_sql import DIALECT, ledger, path
+from history_assets.warehouse.statements import HistoryTable, Statement, instant
+from history_assets.warehouse.values import LEDGER_SCHEMA, Joined, SpineRows, SpineTable
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,7 +1,7 @@
 """Every statement that the Snowflake engine sends, as text and bound values; what its answers mean.
 
 Belongs here: pure functions. Does not belong here: connections (``snowflake_session``), the SQL that reads histories, which is
-the same on every engine (``history_sql``), or writing histories, which is dbt's (``dbt_project/macros``).
+the same on every engine (``history_sql``, ``ledger_sql``), or writing histories, which is dbt's (``dbt_project/macros``).
 
 Snowflake binds values in queries alone, so that SHOW and DDL carry theirs as literals. Only a query needs a running warehouse.
 """
@@ -15,8 +15,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from history_assets.naming import quote
-from history_assets.warehouse.base import LEDGER_SCHEMA, Clone
-from history_assets.warehouse.history_sql import Dialect, Statement
+from history_assets.warehouse.statements import Dialect, Statement
+from history_assets.warehouse.values import LEDGER_SCHEMA, Clone
 
 PAGE = 10_000
 """Rows that a SHOW returns at most; https://docs.snowflake.com/en/sql-reference/sql/show-objects."""

@@ -15,9 +15,10 @@ from typing import Any
 
 from history_assets.errors import UsageError
 from history_assets.naming import quote, table_name
-from history_assets.warehouse.base import Applied, AppliedColumn, Joined, SpineTable, SpineTimes
-from history_assets.warehouse.history_sql import Dialect, HistoryTable, Statement, aware, held_in, instant, others_held
+from history_assets.warehouse.history_sql import held_in, others_held
 from history_assets.warehouse.reading_sql import Answer
+from history_assets.warehouse.statements import Dialect, HistoryTable, Statement, aware, instant
+from history_assets.warehouse.values import Applied, AppliedColumn, Joined, SpineTable, SpineTimes
 
 Run = Callable[[Statement], Sequence[Sequence[Any]]]
 """Runs a query, and returns its rows."""

@@ -25,7 +25,7 @@ from history_assets.naming import clone_key, fivetran_key, history_key
 from history_assets.refresh import refresh
 from history_assets.refreshing import REFRESH_JOB
 from history_assets.verification import verify
-from history_assets.warehouse.base import Status
+from history_assets.warehouse.values import Status
 from tests.fakes.channel import Channel
 from tests.fakes.fivetran import GROUP, FakeFivetran, Fault
 from tests.fakes.snowflake.emulator import Emulator

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from history_assets.history import History
-from tests.stories.engines import Engine, Night, Rows, Stored
+from tests.stories.engines import Engine, Rows, Stored
+from tests.stories.tables import Night
 from tests.stories.test_gates import Seen, Story
 
 DAYS = (10, 11, 12, 13, 14)

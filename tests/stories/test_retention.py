@@ -24,7 +24,8 @@ from history_assets.partitions import PARTITIONS
 from history_assets.retention import forget_dates, retain
 from history_assets.verification import verify
 from history_assets.warehouse.duckdb import DuckDBWarehouse
-from tests.stories.engines import DuckDB, Night
+from tests.stories.engines import DuckDB
+from tests.stories.tables import Night
 
 SYNCED = "2026-08-01 00:00:00+00"
 TODAY = dt.date(2026, 10, 15)

@@ -11,7 +11,8 @@ import pytest
 from history_assets.definitions import build_definitions
 from history_assets.nights import open_instance, run_nights
 from history_assets.warehouse.duckdb import DuckDBWarehouse
-from tests.stories.engines import DuckDB, Night
+from tests.stories.engines import DuckDB
+from tests.stories.tables import Night
 
 SYNCED = "2026-10-01 00:00:00+00"
 NAMES = ("newest_exact", "no_large_drop", "no_lost_night")

@@ -23,9 +23,10 @@ from history_assets.folding import Plan, TableRef, night
 from history_assets.naming import quote
 from history_assets.refresh import refresh
 from history_assets.verification import verify
-from history_assets.warehouse.base import Status
+from history_assets.warehouse.values import Status
 from tests.stories import engines
-from tests.stories.engines import Engine, Night, Stored
+from tests.stories.engines import Engine, Stored
+from tests.stories.tables import Night
 from tests.stories.timelines import DOMAINS, NIGHTS, History, State, Timeline, collect, history_of
 
 FIRST = dt.date(2026, 10, 1)

@@ -15,7 +15,7 @@ from history_assets.folding import fold, plan
 from history_assets.naming import quote
 from history_assets.refresh import refresh
 from history_assets.verification import verify
-from history_assets.warehouse.base import Applied, Status
+from history_assets.warehouse.values import Applied, Status
 from tests.stories.engines import DuckDB, Engine, Snowflake
 
 FIRST = dt.date(2026, 10, 1)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from history_assets import cli
-from tests.stories.engines import Engine, Night
+from tests.stories.engines import Engine
+from tests.stories.tables import Night
 from tests.stories.test_gates import Seen, Story
 
 Verify = Callable[..., tuple[int, str, str]]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from history_assets.errors import FivetranUnreachableError
 from history_assets.fivetran.completions import Completion, Seen, listed, logged, recall, remember, settled
 from history_assets.fivetran.syncs import Connection, Sync, SyncStatus
-from history_assets.warehouse.base import SyncEvent
+from history_assets.warehouse.values import SyncEvent
 
 START = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(minutes=1)

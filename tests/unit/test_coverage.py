@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_assets.coverage import WINDOW, large_drops, lost_nights
-from history_assets.warehouse.base import Applied, Status
+from history_assets.warehouse.values import Applied, Status
 
 EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 ROW = Applied(

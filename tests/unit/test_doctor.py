@@ -15,10 +15,10 @@ from history_assets.credentials import SnowflakeCredentials, exact_name
 from history_assets.doctor import examine
 from history_assets.errors import SettingsError
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Check
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.snowflake import SnowflakeWarehouse
 from history_assets.warehouse.snowflake_setup import Privilege, inherited_roles, privileges, setup_script
+from history_assets.warehouse.values import Check
 from tests.fakes.fivetran import SECRET, FakeFivetran
 from tests.landing import Landing
 from tests.warehouse.recording import RecordingSessions, refused, table

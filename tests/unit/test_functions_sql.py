@@ -8,11 +8,11 @@ import pytest
 import sqlglot
 
 from history_assets.warehouse import duckdb_functions, snowflake_functions
-from history_assets.warehouse.base import Applied, AppliedColumn, Status
 from history_assets.warehouse.duckdb_history import DIALECT
 from history_assets.warehouse.functions_sql import in_the_way, offers, suffixed
-from history_assets.warehouse.history_sql import Statement
 from history_assets.warehouse.snowflake_sql import DIALECT as SNOWFLAKE
+from history_assets.warehouse.statements import Statement
+from history_assets.warehouse.values import Applied, AppliedColumn, Status
 from tests.warehouse.recording import RecordingSessions, Rows
 
 ODD = "it's \\ date '#'"

@@ -13,8 +13,8 @@ from markdown_it.token import Token
 from history_assets.errors import WarehouseError
 from history_assets.preview import AT_ONCE, LARGEST, TABLES, night_of, row_changes, rows_table, tables_table
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Applied, AppliedColumn, Status
 from history_assets.warehouse.reading_sql import NightChanges
+from history_assets.warehouse.values import Applied, AppliedColumn, Status
 
 DAY = dt.date(2026, 11, 22)
 LINES = MarkdownIt("commonmark").enable("table")

@@ -11,7 +11,7 @@ import pytest
 from history_assets.failures import NO_STEP, WHOLE_RUN, Kind, Problem, failure
 from history_assets.partitions import CLONE_DATES, PARTITIONS
 from history_assets.records import Folded, Records, dates_of_run, folded_event
-from history_assets.warehouse.base import Clone
+from history_assets.warehouse.values import Clone
 
 DATE, OTHER = "2026-11-21", "2026-11-22"
 CRM, SHOP = dg.AssetKey(["clones", "crm"]), dg.AssetKey(["clones", "shop"])

@@ -17,7 +17,7 @@ from history_assets.scripts.folder import Broken, Script
 from history_assets.scripts.links import link
 from history_assets.scripts.metadata import parse
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Clone
+from history_assets.warehouse.values import Clone
 from tests.unit.test_script_folder import GOOD, INVENTORY, TABLES, wishing
 
 D20, D21 = "2026-11-20", "2026-11-21"

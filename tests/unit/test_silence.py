@@ -7,7 +7,7 @@ import pytest
 
 from history_assets.fivetran.silence import silent, silent_by_log
 from history_assets.fivetran.syncs import Connection
-from history_assets.warehouse.base import SyncEvent
+from history_assets.warehouse.values import SyncEvent
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
 

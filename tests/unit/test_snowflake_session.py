@@ -14,9 +14,9 @@ from snowflake.connector.errors import DatabaseError, OperationalError, Programm
 from history_assets.credentials import SnowflakeCredentials
 from history_assets.errors import SettingsError, WarehouseError
 from history_assets.settings import Settings
-from history_assets.warehouse.history_sql import Statement
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError, explain, kind_of
 from history_assets.warehouse.snowflake_session import Sessions, connection_arguments, tag
+from history_assets.warehouse.statements import Statement
 
 PEM = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
 WHO = {"account": "myorg-account", "user": "LOADER", "role": "HISTORIAN", "warehouse": "NIGHTLY"}

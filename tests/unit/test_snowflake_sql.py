@@ -8,11 +8,11 @@ import pytest
 import sqlglot
 from sqlglot import expressions
 
-from history_assets.warehouse import history_sql, snowflake_log, snowflake_sql
-from history_assets.warehouse.base import Applied, AppliedColumn, Clone, Status
-from history_assets.warehouse.history_sql import HistoryTable, Statement
-from history_assets.warehouse.snowflake_log import LogNames
+from history_assets.warehouse import history_sql, ledger_sql, snowflake_log, snowflake_sql
+from history_assets.warehouse.platform_log import LogNames
 from history_assets.warehouse.snowflake_sql import DIALECT
+from history_assets.warehouse.statements import HistoryTable, Statement, instant
+from history_assets.warehouse.values import Applied, AppliedColumn, Clone, Status
 
 DATE = dt.date(2026, 11, 22)
 CUTOFF = dt.datetime(2026, 11, 22, 6, tzinfo=dt.UTC)
@@ -162,19 +162,19 @@ GOLDEN: dict[str, tuple[Statement, str, type]] = {
         expressions.Drop,
     ),
     "the ledger": (
-        history_sql.select_ledger(LEDGER, None, None, None),
+        ledger_sql.select_ledger(LEDGER, None, None, None),
         'select * from "HISTORY"."_history_assets"."applied" order by schema_name, table_name, clone_date',
         expressions.Select,
     ),
     "some of the ledger": (
-        history_sql.select_ledger(LEDGER, {"b", "a"}, DATE, "a.t"),
+        ledger_sql.select_ledger(LEDGER, {"b", "a"}, DATE, "a.t"),
         'select * from "HISTORY"."_history_assets"."applied" '
         "where schema_name in (?, ?) and clone_date between cast(? as date) and cast(? as date) "
         "and concat(schema_name, '.', table_name) = ? order by schema_name, table_name, clone_date",
         expressions.Select,
     ),
     "the nights before": (
-        history_sql.select_applied_before(LEDGER, {"b", "a"}, DATE),
+        ledger_sql.select_applied_before(LEDGER, {"b", "a"}, DATE),
         'select * from "HISTORY"."_history_assets"."applied" where status = \'applied\' '
         "and (schema_name, table_name, cutoff) in (select schema_name, table_name, max(cutoff) "
         'from "HISTORY"."_history_assets"."applied" where status = \'applied\' and schema_name in (?, ?) '
@@ -274,11 +274,11 @@ def test_bound_values_are_text_in_utc() -> None:
     assert COUNTS.values == EXAMPLES.values == AT_CUTOFF
     assert GOLDEN["contradictions"][0].values == ("CRM", "ACCOUNT")
     zone = dt.timezone(dt.timedelta(hours=-5))
-    assert history_sql.instant(dt.datetime(2026, 11, 22, 1, tzinfo=zone)) == "2026-11-22 06:00:00.000000"
+    assert instant(dt.datetime(2026, 11, 22, 1, tzinfo=zone)) == "2026-11-22 06:00:00.000000"
 
 
 def test_no_schema_of_the_ledger_is_none_of_it() -> None:
-    assert "where schema_name in (null)" in history_sql.select_ledger(LEDGER, [], None, None).text
+    assert "where schema_name in (null)" in ledger_sql.select_ledger(LEDGER, [], None, None).text
 
 
 def test_deleted_rows_are_left_out_by_their_marker() -> None:

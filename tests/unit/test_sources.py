@@ -14,9 +14,9 @@ from history_assets.fivetran.api import FivetranApi
 from history_assets.fivetran.sources import ApiSource, Known, LogSource, QuietPoints, known_of, open_source
 from history_assets.fivetran.syncs import Connection, Sync, SyncStatus, filling
 from history_assets.settings import Settings
-from history_assets.warehouse.base import Clone
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.snowflake import SnowflakeWarehouse
+from history_assets.warehouse.values import Clone
 from tests.fakes.fivetran import FakeFivetran, Fault
 from tests.landing import Landing
 
@@ -43,11 +43,6 @@ def test_connections_fill_the_schema_of_their_name_and_databases_those_with_thei
     assert filling("shop_eu_public", everything) == [shop, shop_eu]
     assert filling("pay_out", everything) == [prefix]
     assert filling("shopify", everything) == []
-    assert shop.fills(["shop_billing", "shop_eu_public", "pay", "shop"], everything) == [
-        "shop_billing",
-        "shop_eu_public",
-        "shop",
-    ]
 
 
 def sync(started: float, ended: float | None, status: SyncStatus = SyncStatus.SUCCESSFUL) -> Sync:

@@ -8,9 +8,9 @@ import pytest
 
 from history_assets.errors import CloneError, NotSettledError
 from history_assets.fivetran.log import syncs_of
-from history_assets.fivetran.quiet import settle
+from history_assets.fivetran.quiet import instant_of, quiet_point
 from history_assets.fivetran.syncs import Sync, SyncStatus
-from history_assets.warehouse.base import SyncEvent
+from history_assets.warehouse.values import SyncEvent
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "fivetran"
 FAILURE = SyncStatus.FAILURE
@@ -29,12 +29,12 @@ def sync(started: int, ended: int | None, *, failed: SyncStatus | None = None, c
 
 def quiet_now(schema: str, syncs: list[Sync], cutoff: dt.datetime) -> dt.datetime:
     """The quiet point on an engine that cannot reach back."""
-    return settle(schema, syncs, cutoff, at(60), None)
+    return instant_of(schema, cutoff, quiet_point(syncs, cutoff, at(60), None))
 
 
 def quiet_before(schema: str, syncs: list[Sync], cutoff: dt.datetime) -> dt.datetime:
     """The quiet point on an engine that can."""
-    return settle(schema, syncs, cutoff, at(60), at(-24 * 60))
+    return instant_of(schema, cutoff, quiet_point(syncs, cutoff, at(60), at(-24 * 60)))
 
 
 @pytest.mark.parametrize(

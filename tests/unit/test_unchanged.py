@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from history_assets.fivetran.log import written_between
 from history_assets.unchanged import Chain, State, is_unchanged
-from history_assets.warehouse.base import Applied, Stamp, Status, SyncEvent
+from history_assets.warehouse.values import Applied, Stamp, Status, SyncEvent
 
 START = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from history_assets.warehouse.history_sql import Statement
 from history_assets.warehouse.snowflake_errors import Kind, SnowflakeError, kind_of
 from history_assets.warehouse.snowflake_session import Identity, retrying
+from history_assets.warehouse.statements import Statement
 
 Rows = list[dict[str, Any]]
 

@@ -17,9 +17,9 @@ from history_assets.errors import CloneError, UsageError, WarehouseError
 from history_assets.inventory import Column, KeySource, Schema, Table
 from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_files
-from history_assets.warehouse.base import Clone
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.duckdb_files import read_tables
+from history_assets.warehouse.values import Clone
 from tests.landing import Landing
 
 DATE = dt.date(2026, 11, 20)

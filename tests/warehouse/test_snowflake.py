@@ -17,9 +17,9 @@ from history_assets.inventory import Column, KeySource
 from history_assets.settings import Settings
 from history_assets.status import recent
 from history_assets.warehouse import open_warehouse, snowflake_sql
-from history_assets.warehouse.base import Clone, Difference
-from history_assets.warehouse.history_sql import Statement
 from history_assets.warehouse.snowflake import SnowflakeWarehouse
+from history_assets.warehouse.statements import Statement
+from history_assets.warehouse.values import Clone, Difference
 from tests.unit.test_snowflake_sql import APPLIED
 from tests.warehouse.recording import LONG_AGO, RecordingSessions, comment, network, refused, table
 
