@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "dependencies.md"
@@ -51,27 +52,37 @@ NAMES = (
 
 def direct() -> list[str]:
     """Return what the package requires, by name."""
+    return [Requirement(line).name for line in _required("options", "install_requires")]
+
+
+def asked() -> list[str]:
+    """Return what the package requires with all its extras, which are for running examples and tests."""
+    extras = [line for name in ("examples", "test") for line in _required("options.extras_require", name)]
+    return [*direct(), *(line for line in extras if Requirement(line).name != "history-assets")]
+
+
+def _required(section: str, option: str) -> list[str]:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    lines = (line.strip() for line in config["options"]["install_requires"].splitlines())
-    return [Requirement(line).name for line in lines if line]
+    return [line.strip() for line in config[section][option].splitlines() if line.strip()]
 
 
-def closure(names: list[str]) -> Iterator[str]:
-    """Yield all distributions that these need, as far as they are installed here."""
-    seen, waiting = set[str](), list(names)
+def closure(asked: list[str]) -> Iterator[str]:
+    """Yield all distributions that these requirements need, extras and all, as far as they are installed here."""
+    seen, waiting = set[tuple[str, str]](), list(map(Requirement, asked))
     while waiting:
-        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        if name in seen:
-            continue
-        seen.add(name)
-        try:
-            requires = importlib.metadata.requires(name) or []
-        except importlib.metadata.PackageNotFoundError:
-            continue  # for another system than this
-        yield name
-        needed = map(Requirement, requires)
-        waiting += [each.name for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
+        one = waiting.pop()
+        for wanted in {(canonicalize_name(one.name), extra) for extra in ("", *one.extras)} - seen:
+            seen.add(wanted)
+            name, extra = wanted
+            try:
+                requires = importlib.metadata.requires(name) or []
+            except importlib.metadata.PackageNotFoundError:
+                continue  # for another system than this
+            if not extra:
+                yield name
+            needed = map(Requirement, requires)
+            waiting += [each for each in needed if each.marker is None or each.marker.evaluate({"extra": extra})]
 
 
 def licence(name: str) -> str | None:

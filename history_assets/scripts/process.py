@@ -80,10 +80,11 @@ class _End(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        while self._stream and (chunk := os.read(self._stream.fileno(), 65_536)):
-            self._kept = (self._kept + chunk)[-_KEPT:]
-            with contextlib.suppress(OSError):  # nobody listens any more: read on all the same, or the command would wait
-                self._sink(chunk)
+        with self._stream or contextlib.nullcontext() as stream:
+            while stream and (chunk := os.read(stream.fileno(), 65_536)):
+                self._kept = (self._kept + chunk)[-_KEPT:]
+                with contextlib.suppress(OSError):  # nobody listens any more: read on all the same, or the command would wait
+                    self._sink(chunk)
 
     def text(self) -> str:
         return self._kept.decode("utf-8", "replace")

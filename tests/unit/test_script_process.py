@@ -1,12 +1,14 @@
 """Of a command nothing is left: not when it ends, not when its time is over, not when its run is told to end or dies."""
 
 import contextlib
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +72,15 @@ def pids(tmp_path: Path) -> Iterator[Path]:
     yield path
     for pid in there(path) if path.exists() else []:
         os.kill(pid, signal.SIGKILL)
+
+
+def test_what_it_said_is_not_left_open() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ended = run(python("import sys; print('out'); print('err', file=sys.stderr)"), env=os.environ, timeout=60)
+        gc.collect()
+
+    assert (ended, [str(each.message) for each in caught]) == (Ended(0, False, "out\n", "err\n"), [])
 
 
 def test_what_is_said_is_passed_on_and_its_end_is_kept() -> None:
