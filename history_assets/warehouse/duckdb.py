@@ -339,7 +339,9 @@ class DuckDBWarehouse(Warehouse):
                 [(since - _EPOCH) // dt.timedelta(microseconds=1)],
             ).fetchall()
         for connection_id, name, micros, event, sync_id, data in rows:
-            yield SyncEvent(connection_id, name, _EPOCH + dt.timedelta(microseconds=micros), event, sync_id, data)
+            yield SyncEvent(
+                connection_id, name or connection_id, _EPOCH + dt.timedelta(microseconds=micros), event, sync_id, data
+            )
 
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

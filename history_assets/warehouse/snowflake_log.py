@@ -77,7 +77,7 @@ def names_in(schema: Schema) -> LogNames | None:
     return LogNames(log=log.name, connection=connection.name, sync=sync.name if sync else None, **known)
 
 
-def event(connection: str, name: str, at: dt.datetime, event: str, sync: str | None, data: str | None) -> SyncEvent:
-    """Return an event, given as ``select_events`` reads it."""
+def event(connection: str, name: str | None, at: dt.datetime, event: str, sync: str | None, data: str | None) -> SyncEvent:
+    """Return an event, given as ``select_events`` reads it; a connection without a name goes by its id."""
     written = json.dumps({"schema": data}) if event == "records_modified" else data
-    return SyncEvent(connection, name, at.astimezone(dt.UTC), event, sync, written)
+    return SyncEvent(connection, name or connection, at.astimezone(dt.UTC), event, sync, written)
