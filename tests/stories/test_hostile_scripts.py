@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from history_assets.definitions import build_definitions
 from history_assets.errors import ScriptError
 from history_assets.scripts.metadata import parse
 from tests.fakes.channel import Channel
+from tests.stories.test_hostile import as_a_process
 from tests.stories.test_scripts import Folder, script
 
 DECODE = [
@@ -121,3 +123,13 @@ def test_names_that_lead_elsewhere_lead_nowhere(folder: Folder) -> None:
     assert graph.get(dg.AssetKey(["scripts", "after"])).parent_keys == set()
     assert "../clones/crm" in folder.failure("feeds")
     assert folder.metadata("x_x2e_") == {"stdout": "dots\n"}
+
+
+def test_what_a_script_writes_is_its_owners_alone(folder: Folder, tmp_path: Path) -> None:
+    """In a process of Dagster's that this project has settled, however open files usually are."""
+    written = tmp_path / "written.csv"
+    folder.write("writes", script(code=[f"open({str(written)!r}, 'w').write('x')"]))
+    with as_a_process():
+        assert folder.run("writes").success
+
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600

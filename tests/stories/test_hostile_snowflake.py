@@ -11,6 +11,7 @@ import pytest
 
 from history_assets.history import History
 from history_assets.naming import quote, refusal
+from history_assets.shown import legible
 from history_assets.verification import verify
 from tests.fakes.snowflake.emulator import Emulator
 from tests.stories.account import Account, Typed
@@ -28,7 +29,6 @@ OWN_PIECES = (
     "/* ACCOUNT",
     "?, :1, %(x)s, &x",
     "@~/pwned",
-    " ACCOUNT",
     "account",
     "Account",
     "identifier('ACCOUNT')",
@@ -80,13 +80,12 @@ def test_each_command_ends_well_and_says_what_is_left_out(told: tuple[Account, M
 
     assert {words: typed.code for words, typed in said.items()} == dict.fromkeys(said, 0), said["run"].err
     assert refused == [
-        *(("CRM", name) for name in PIECES[-4:]),
-        ("CRM", " ACCOUNT"),
+        *(("CRM", name) for name in PIECES[-6:]),
         ("{{ env_var('HOME') }}", "T"),
         ("\tCRM", "T"),
     ]
     shown = [f"left out {schema}.{table}: {refusal(schema, table)}" for schema, table in refused]
-    escaped = [line.replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t") for line in shown]
+    escaped = [legible(line) for line in shown]
     assert sorted(said["refresh"].err.splitlines()) == sorted(escaped)
     assert said["run"].out == (
         f"{DATE}: {len(SCHEMAS) + 1} of {len(SCHEMAS) + 1} schemas cloned, {len(TAKEN)} of {len(TAKEN)} tables folded\n"
