@@ -15,15 +15,22 @@ from history_assets.errors import UsageError
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
+_FIRST, _LAST = dt.date(1970, 1, 1), dt.date(9998, 12, 31)
+"""Beyond these, what lies some days before a cutoff or after it is no date any more; 9999-12-31 stands for ever."""
+
+_SHOWN = 60
+"""Characters of a wrong date that are repeated; a partition key may be of any length."""
+
 
 def parse_date(text: str) -> dt.date:
     """Return the clone date that a text such as ``2026-11-22`` names; anything else is refused."""
     try:
-        if _DATE.fullmatch(text):
-            return dt.date.fromisoformat(text)
+        if _DATE.fullmatch(text) and _FIRST <= (date := dt.date.fromisoformat(text)) <= _LAST:
+            return date
     except ValueError:
         pass
-    raise UsageError(f"found {text!r} where a clone date was expected: write it as YYYY-MM-DD, for example 2026-11-22")
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    raise UsageError(f"found {shown!r} where a clone date was expected: write it as YYYY-MM-DD, for example 2026-11-22")
 
 
 def parse_dates(text: str) -> list[dt.date]:

@@ -13,13 +13,11 @@ from typing import Any
 
 import dagster as dg
 
-from history_assets.dates import parse_date
-from history_assets.errors import UsageError
 from history_assets.folding import TableRef
 from history_assets.inventory import Inventory
 from history_assets.jobs import AssetJob
 from history_assets.missing import window
-from history_assets.partitions import CLONE_DATES
+from history_assets.partitions import CLONE_DATES, dates_among
 from history_assets.records import Records, digest_of, tables_mark
 from history_assets.run_requests import records_of, requests_for_clones, requests_for_folds
 from history_assets.settings import Settings
@@ -84,7 +82,7 @@ def missing_clones(
     there = set(warehouse.landing_schemas())
     # What retention has dropped is not to come back.
     days = min(settings.healing_days, settings.clone_retention_days or settings.healing_days)
-    known = {date for dates in cloned.values() for date in dates} | set(_dates(stored))
+    known = {date for dates in cloned.values() for date in dates} | set(dates_among(stored))
     wanted = collections.defaultdict[dt.date, list[str]](list)
     for schema in inventory.schemas:
         if schema.name not in there:
@@ -147,11 +145,3 @@ def _unfolded(
             again = {*last.left, *(last.held_back if last.gates != settings.gates_in_force() else ())}
             left = [table for table in tables if new or table in again]
             yield clone, None if last.unknown and not left else left
-
-
-def _dates(stored: Sequence[str]) -> Iterator[dt.date]:
-    for key in stored:
-        try:
-            yield parse_date(key)
-        except UsageError:  # a key that somebody added by hand; the run that is asked for it says so
-            continue

@@ -213,7 +213,10 @@ def _moment(when: When) -> dt.date | dt.datetime:
     if isinstance(when, dt.datetime):
         if when.utcoffset() is None:
             raise UsageError(f"found {when}, which has no time zone: give an aware instant, or a clone date")
-        return when.astimezone(dt.UTC)
+        try:
+            return when.astimezone(dt.UTC)
+        except OverflowError:
+            raise UsageError(f"found {when}, which is beyond all dates: give an instant at which something was known") from None
     if not isinstance(when, dt.date):
         raise UsageError(f"found {when!r}, expected a clone date or an aware instant")
     return when

@@ -79,6 +79,8 @@ def refusal(schema: str, table: str) -> str | None:
         return "its name holds Jinja marks, which dbt would render: rename or exclude it"
     if any("\r" in name for name in (schema, table)):
         return "its name holds a carriage return, which dbt would drop: rename or exclude it"
+    if any(name != name.strip() for name in (schema, table)):
+        return "its name begins or ends with white space, which dbt would drop: rename or exclude it"
     length = len(snapshot_name(schema, table))
     if length > LONGEST_ENCODED:
         return f"its encoded name has {length} characters, expected at most {LONGEST_ENCODED}: rename or exclude it"

@@ -6,7 +6,7 @@ dates there should be.
 
 import datetime as dt
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
@@ -41,6 +41,15 @@ def dates_of(context: dg.AssetExecutionContext, cutoffs: Cutoff, now: dt.datetim
     except HistoryError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     return dates
+
+
+def dates_among(keys: Iterable[str]) -> Iterator[dt.date]:
+    """Yield the clone dates among partition keys; of a key that is none, added by hand, the run asked for it says so."""
+    for key in keys:
+        try:
+            yield parse_date(key)
+        except UsageError:
+            continue
 
 
 def ranges(wanted: Sequence[str], stored: Sequence[str]) -> list[tuple[str, str]]:

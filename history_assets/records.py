@@ -16,7 +16,7 @@ import dagster as dg
 
 from history_assets.failures import NO_STEP, WHOLE_RUN, Kind, Problem, cause_of, problems_of, reason_of
 from history_assets.naming import clone_key
-from history_assets.partitions import PARTITIONS
+from history_assets.partitions import PARTITIONS, dates_among
 from history_assets.warehouse.values import Clone
 
 Work = tuple[dg.AssetKey, str]
@@ -92,6 +92,11 @@ class Records:
         self.instance = instance
         self.stored = list(instance.get_dynamic_partitions(PARTITIONS))
         self._jobs = jobs
+
+    @functools.cached_property
+    def dates(self) -> list[str]:
+        """The keys that are clone dates, in the order in which they are stored."""
+        return [str(date) for date in dates_among(self.stored)]
 
     @functools.cached_property
     def under_way(self) -> set[Work]:

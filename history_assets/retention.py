@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import dagster as dg
 
 from history_assets.errors import SettingsError
-from history_assets.partitions import PARTITIONS
+from history_assets.partitions import PARTITIONS, dates_among
 from history_assets.verification import unfolded, verify_clone
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.values import Clone
@@ -82,7 +82,7 @@ def forget_dates(warehouse: Warehouse, instance: dg.DagsterInstance, today: dt.d
     """
     since = str(today - dt.timedelta(days=_days(warehouse)))
     cloned = {str(date) for dates in warehouse.clone_dates().values() for date in dates}
-    over = {key for key in instance.get_dynamic_partitions(PARTITIONS) if key < since} - cloned
+    over = {key for key in map(str, dates_among(instance.get_dynamic_partitions(PARTITIONS))) if key < since} - cloned
     first, last = (dt.date.fromisoformat(key) for key in (min(over, default=since), since))
     gone = sorted(over & {str(row.date) for row in warehouse.ledger(None, (first, last))}) if over else []
     for key in gone:

@@ -38,6 +38,9 @@ CREDENTIALS = ("snowflake", "fivetran")
 SECRET = ("alert_urls", "owner_alert_url")
 """Fields whose values no error repeats."""
 
+_SHOWN = 200
+"""Characters of a wrong value that are repeated."""
+
 OF_ONE_ENGINE = {
     "lock_timeout": "duckdb",
     "raw_database": "snowflake",
@@ -81,7 +84,10 @@ class Settings(BaseSettings):
     shrunken_share: float = Field(0.5, ge=0, le=1, description="Share of rows gone since the night before that is held back.")
     shrunken_rows: int = Field(100, ge=1, description="Rows that a table must have had for HISTORY_SHRUNKEN_SHARE to count.")
     clone_retention_days: int | None = Field(
-        None, ge=1, description="Days after which a clone that is wholly in the histories is dropped; by default never."
+        None,
+        ge=1,
+        le=36_500,
+        description="Days after which a clone that is wholly in the histories is dropped; by default never.",
     )
     clone_retention_months: int = Field(
         0, ge=0, description="Months for which a schema's first clone of each month is kept all the same; 0 keeps none."
@@ -107,7 +113,9 @@ class Settings(BaseSettings):
         True, description="Transient clones, without Fail-safe; false for sources that cannot be cloned to transient ones."
     )
     webserver: str | None = Field(
-        None, pattern=r"^[^:/]+:\d+$", description="host:port of the Dagster webserver that is told to reload after a refresh."
+        None,
+        pattern=r"^[^\s:/?#@]+:\d{1,5}$",
+        description="host:port of the Dagster webserver that is told to reload after a refresh.",
     )
 
     alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
@@ -210,6 +218,8 @@ class Settings(BaseSettings):
             raise SettingsError("; ".join(_malformed(detail) for detail in error.errors())) from None
         except pydantic_settings.SettingsError as error:
             raise SettingsError(f"found a value that is no JSON ({error}): expected what the README shows") from None
+        except RecursionError:
+            raise SettingsError("found HISTORY_KEYS nested too deeply: expected what the README shows") from None
         foreign = {name: engine for name, engine in OF_ONE_ENGINE.items() if engine != settings.engine}
         if refused := sorted(foreign.keys() & settings.model_fields_set):
             raise SettingsError(
@@ -267,4 +277,6 @@ def _malformed(detail: Any) -> str:
     name = PREFIX + str(detail["loc"][0]).upper()
     if detail["loc"][0] in SECRET:
         return f"found a wrong {name}: {detail['msg'].removeprefix('Value error, ')}"
-    return f"found {name}={os.environ.get(name, '')!r}: {detail['msg'].removeprefix('Value error, ')}"
+    value = os.environ.get(name, "")
+    shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+    return f"found {name}={shown!r}: {detail['msg'].removeprefix('Value error, ')}"

@@ -7,7 +7,17 @@
 
 {% macro start_run() %}
   {% if execute %}
+    {% set run = current_run() %}
     {% do create_ledger() %}
-    {% do open_clones(current_run()) %}
+    {% do create_schemas_alike(run) %}
+    {% do open_clones(run) %}
   {% endif %}
+{% endmacro %}
+
+{#- dbt makes the schemas that a run lacks, but takes two whose names differ in case alone for one, and makes one of them. -#}
+{% macro create_schemas_alike(run) %}
+  {% set all = graph.nodes.values() | map(attribute='schema') | unique(case_sensitive=true) | map('lower') | list %}
+  {% for schema in run['schemas'] if all.count(schema | lower) > 1 %}
+    {% do create_schema(api.Relation.create(database=target.database, schema=schema)) %}
+  {% endfor %}
 {% endmacro %}

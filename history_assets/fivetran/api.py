@@ -25,6 +25,14 @@ PAGE = 1000
 LONGEST_WINDOW = dt.timedelta(days=7)
 """The longest span of a sync history that the API answers at once."""
 
+_MOST_PAGES = 100
+"""Pages of one answer; ten times as much as any account has, and an end to one that never says that it is the last."""
+
+_LONGEST_TEXT = 1000
+"""Characters of a name or an instant, and of what is repeated of an answer that cannot be read."""
+
+_MOST_MINUTES = 366 * 24 * 60
+
 _TIMEOUT = (10, 60)
 """Seconds to wait for a connection, and for an answer."""
 
@@ -80,16 +88,19 @@ class FivetranApi:
 
     def _items(self, path: str, parameters: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         cursor: str | None = None
-        while True:
+        for _ in range(_MOST_PAGES):
             page = self._get(path, {**parameters, "limit": str(PAGE), **({"cursor": cursor} if cursor else {})})
             items, following = page.get("items"), page.get("next_cursor")
-            stuck = following is not None and following == cursor
+            stuck = following is not None and (following == cursor or not isinstance(following, str))
             if stuck or not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
                 raise FivetranError(f"found no page of items in Fivetran's answer to GET {path}: expected its documented form")
             yield from items
             if not following:
                 return
             cursor = following
+        raise FivetranError(
+            f"found more than {_MOST_PAGES} pages in Fivetran's answer to GET {path}: expected an end, look at FIVETRAN_API_URL"
+        )
 
     def _get(self, path: str, parameters: Mapping[str, str]) -> Mapping[str, Any]:
         retrying = tenacity.Retrying(
@@ -123,7 +134,7 @@ class FivetranApi:
             raise FivetranError(f"{said}: {_REMEDIES.get(answer.status_code, 'expected 200, look at FIVETRAN_API_URL')}")
         try:
             data = answer.json()["data"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             data = None
         if not isinstance(data, dict):
             raise FivetranError(f"{said} without data: expected its documented form, look at FIVETRAN_API_URL")
@@ -150,7 +161,7 @@ def _retry_after(answer: requests.Response) -> float | None:
 def _message(answer: requests.Response) -> str:
     try:
         said = answer.json()["message"]
-    except (ValueError, KeyError, TypeError):  # a proxy's page, perhaps
+    except (ValueError, KeyError, TypeError, RecursionError):  # a proxy's page, perhaps
         return ""
     return f" ({' '.join(str(said).split())[:200]})"
 
@@ -158,18 +169,20 @@ def _message(answer: requests.Response) -> str:
 def _read(make: Callable[[Mapping[str, Any]], Any], item: Mapping[str, Any]) -> Any:
     try:
         return make(item)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FivetranError(
-            f"found an item of Fivetran's that cannot be read ({error!r}): expected its documented form"
+            f"found an item of Fivetran's that cannot be read ({repr(error)[:_LONGEST_TEXT]}): expected its documented form"
         ) from error
 
 
 def _connection(item: Mapping[str, Any]) -> Connection:
     status = item.get("status") or {}
+    if not _text(item["id"]).strip("."):
+        raise ValueError("an id that names another path")
     return Connection(
         id=item["id"],
-        schema=item["schema"],
-        service=item["service"],
+        schema=_text(item["schema"]),
+        service=_text(item["service"]),
         paused=bool(item.get("paused")),
         setup_state=str(status.get("setup_state", "")),
         sync_state=str(status.get("sync_state", "")),
@@ -178,8 +191,19 @@ def _connection(item: Mapping[str, Any]) -> Connection:
         created_at=_parsed(item.get("created_at")),
         succeeded_at=_parsed(item.get("succeeded_at")),
         failed_at=_parsed(item.get("failed_at")),
-        sync_frequency=item.get("sync_frequency"),
+        sync_frequency=_minutes(item.get("sync_frequency")),
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT:
+        raise TypeError(f"{type(value).__name__} where a name was expected")
+    return value
+
+
+def _minutes(value: Any) -> int | None:
+    """Return how often a connection is to sync, as far as that says anything."""
+    return value if type(value) is int and 0 < value <= _MOST_MINUTES else None
 
 
 def _sync(connection: Connection, item: Mapping[str, Any]) -> Sync:

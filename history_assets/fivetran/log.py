@@ -7,11 +7,15 @@ import collections
 import datetime as dt
 import functools
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from history_assets.fivetran.syncs import Sync, SyncStatus
 from history_assets.warehouse.values import SyncEvent
+
+_COUNT = re.compile(r"\d{1,18}")
+"""Rows that 64 bits can count."""
 
 
 def syncs_of(schema: str, events: Iterable[SyncEvent]) -> list[Sync] | None:
@@ -64,7 +68,7 @@ def logged_of(schema: str, events: Iterable[SyncEvent]) -> Iterator[tuple[str, S
         writes = [event for event in each if (_written(event) or "").lower() == schema.lower()]
         for sync in _pair(each):
             during = [event for event in writes if sync.started <= event.at <= (sync.ended or event.at)]
-            yield each[0].connection, sync, sum(int(_field(event, "count") or 0) for event in during)
+            yield each[0].connection, sync, sum(_count(event) for event in during)
 
 
 def _filling(schema: str, events: Iterable[SyncEvent]) -> list[list[SyncEvent]]:
@@ -91,7 +95,19 @@ def _written(event: SyncEvent) -> str | None:
 
 
 def _field(event: SyncEvent, name: str) -> str | None:
-    return _data(event.data).get(name)
+    value = _data(event.data).get(name)
+    return value if isinstance(value, str) else None
+
+
+def _count(event: SyncEvent) -> int:
+    text = str(_data(event.data).get("count"))
+    return int(text) if _COUNT.fullmatch(text) else 0
+
+
+def _status(event: SyncEvent) -> SyncStatus:
+    # Older logs end a sync without a status.
+    status = _data(event.data).get("status")
+    return SyncStatus.SUCCESSFUL if status is None else SyncStatus.named(status if isinstance(status, str) else None)
 
 
 @functools.lru_cache(maxsize=100_000)  # every schema looks at every event
@@ -100,7 +116,7 @@ def _data(text: str | None) -> Mapping[str, Any]:
         data = json.loads(text or "{}")
         if isinstance(data, str):  # some destinations hold the text of a JSON text
             data = json.loads(data)
-    except ValueError:  # message_data is free text for some events
+    except (ValueError, RecursionError):  # message_data is free text for some events
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -115,9 +131,7 @@ def _pair(events: list[SyncEvent]) -> Iterable[Sync]:
                 yield Sync(running.name, running.at, event.at, SyncStatus.INCOMPLETE)
             running = event
         elif event.event == "sync_end" and running:
-            # Older logs end a sync without a status.
-            status = _field(event, "status")
-            yield Sync(running.name, running.at, event.at, SyncStatus.named(status) if status else SyncStatus.SUCCESSFUL)
+            yield Sync(running.name, running.at, event.at, _status(event))
             running = None
     if running:
         yield Sync(running.name, running.at, None, None)

@@ -122,6 +122,11 @@ def _run(
         done = dg.PipesSubprocessClient(message_reader=_OneWriter()).run(
             context=context, command=[sys.executable, "-m", "history_assets.scripts.process", str(request), str(answer)]
         )
+        if others := {result.asset_key for result in done.get_results()} - {None, dg.AssetKey(script.key)}:
+            named = ", ".join(sorted("/".join(key.path) for key in others if key))
+            raise ScriptError(
+                f"found {shown(script.path.name)} to report of {named}, expected it to report of {'/'.join(script.key)} alone"
+            )
         return Ended(**json.loads(answer.read_text())), done.get_materialize_result()
 
 

@@ -139,7 +139,7 @@ def script_sensor(
 
 def newest(records: Records, linked: Linked) -> str | None:
     """Return the newest date that is folded of a schema that a script reads."""
-    dates = sorted(records.stored)[-_RECENT:]
+    dates = sorted(records.dates)[-_RECENT:]
     folded = {date for schema in {schema for schema, _ in linked.tables} for date in records.folded(schema, dates)}
     return max(folded, default=None)
 
@@ -194,7 +194,7 @@ def _date(target: _Target, partition: str | None, records: Records) -> str | Non
     """Return the date for which something is refreshed after a script: the script's own, or the newest."""
     if not target.dated:
         return _UNDATED
-    return partition or (newest(records, target.linked) if target.linked else max(records.stored, default=None))
+    return partition or (newest(records, target.linked) if target.linked else max(records.dates, default=None))
 
 
 def _requests(
@@ -207,8 +207,8 @@ def _requests(
         if target is None:  # its file is gone
             continue
         for date, causes in sorted(dates.items()):
-            if target.dated and date not in records.stored:
-                continue  # retention has dropped it
+            if target.dated and date not in records.dates:
+                continue  # retention has dropped it, or it never was a date
             # A run of no date is under way for none.
             itself = (target.key, date) in records.under_way if target.dated else target.key in records.running
             if itself or not _ready(target.linked, date, records, now, cutoffs):

@@ -31,4 +31,4 @@ def events(connection: duckdb.DuckDBPyConnection, log: str, since: dt.datetime |
         [((since or _EPOCH) - _EPOCH) // _MICROSECOND],
     ).fetchall()
     for connection_id, name, micros, what, sync_id, told in rows:
-        yield SyncEvent(connection_id, name, _EPOCH + micros * _MICROSECOND, what, sync_id, told)
+        yield SyncEvent(connection_id, name or connection_id, _EPOCH + micros * _MICROSECOND, what, sync_id, told)

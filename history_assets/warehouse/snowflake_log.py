@@ -37,7 +37,7 @@ def select_events(database: str, schema: str, names: LogNames, since: dt.datetim
     return Statement(text, (moment, moment), compute=True)
 
 
-def event(connection: str, name: str, at: dt.datetime, event: str, sync: str | None, data: str | None) -> SyncEvent:
-    """Return an event, given as ``select_events`` reads it."""
+def event(connection: str, name: str | None, at: dt.datetime, event: str, sync: str | None, data: str | None) -> SyncEvent:
+    """Return an event, given as ``select_events`` reads it; a connection without a name goes by its id."""
     written = json.dumps({"schema": data}) if event == "records_modified" else data
-    return SyncEvent(connection, name, at.astimezone(dt.UTC), event, sync, written)
+    return SyncEvent(connection, name or connection, at.astimezone(dt.UTC), event, sync, written)

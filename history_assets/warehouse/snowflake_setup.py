@@ -125,7 +125,7 @@ def setup_script(settings: Settings, user: str, role: str, warehouse: str) -> st
     to = f"TO ROLE {quote(role)}"
     readers = "".join(f"GRANT USAGE ON DATABASE {clones} TO ROLE {quote(reader)};\n" for reader in settings.clone_readers)
     return f"""\
--- Run this once, with a role that may create all of it and grant on {raw}, such as ACCOUNTADMIN.
+-- Run this once, with a role that may create all of it and grant on what Fivetran lands, such as ACCOUNTADMIN.
 
 -- Only folding and reading histories need a warehouse; it stops by itself a minute later.
 CREATE WAREHOUSE IF NOT EXISTS {quote(warehouse)}

@@ -128,7 +128,7 @@ class FakeFivetran:
 
     def answer(self, path: str, parameters: Mapping[str, str]) -> dict[str, Any]:
         """Return the page of items that a path names."""
-        match unquote(path).removeprefix("/v1/").split("/"):
+        match [unquote(part) for part in path.removeprefix("/v1/").split("/")]:
             case ["groups", group, "connections"] if group in self.connections:
                 return _page(self.connections[group], parameters)
             case ["connections", connection, "sync-history"]:

@@ -46,6 +46,8 @@ PIECES = (
     "{% do run_query('drop schema crm cascade') %}",
     "{# note",
     "one\r\n",
+    " account",
+    "account\u2003",
 )
 SCHEMAS = [name for name in PIECES if "/" not in name and name != ".."]
 """Those that can name a file."""
@@ -76,7 +78,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
     landing.execute(
         "crm", "2026-11-19T22:00", f"create table account {plain}", "insert into account values (1, now())", *tables, *rows
     )
-    key = quote(PIECES[-4])
+    key = quote(PIECES[-6])
     landing.execute("crm", "2026-11-19T22:00", f"create table keyed ({key} int primary key, _fivetran_synced timestamptz)")
     landing.execute("crm", "2026-11-19T22:00", "insert into keyed values (3, now())")
     for name in SCHEMAS:
@@ -98,6 +100,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
             ("run", "--date", DAY, "--schema", PIECES[1]),
             ("run", "--date", "2026-11-20'; drop table x; --"),
             ("run", "--date", "../../pwned"),
+            ("run", "--date", "0001-01-01"),
+            ("as-of", "crm.account", "9999-12-31"),
+            ("as-of", "crm.account", "0001-01-01T00:00:00+14:00"),
         ):
             with Path(folder / "said").open("w+") as file:
                 patch.setattr(cli, "out", Lines(file=file))
@@ -120,7 +125,7 @@ def test_each_is_exact_or_refused_by_name(told: tuple[Path, dict[str, tuple[int,
     assert found == dict.fromkeys(taken)
     assert ("crm", PIECES[0]) in taken
     refused = [name for name in PIECES if refusal("crm", name)]
-    assert refused == list(PIECES[-4:])
+    assert refused == list(PIECES[-6:])
     assert said["refresh"][1].count("left out ") == 2 * len(refused)
 
 
@@ -148,7 +153,7 @@ def test_what_is_printed_steers_no_terminal(told: tuple[Path, dict[str, tuple[in
 def test_each_command_ends_as_it_should(told: tuple[Path, dict[str, tuple[int, str]]]) -> None:
     codes = {words: code for words, (code, _) in told[1].items()}
 
-    assert list(codes.values()) == [0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 2], codes
+    assert list(codes.values()) == [0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 2, 2, 2, 2], codes
 
 
 @pytest.mark.parametrize(

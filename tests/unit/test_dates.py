@@ -64,10 +64,27 @@ def test_latest_is_the_newest_date_that_has_come(zone: str, date: dt.date, time:
     assert rule.at(latest) <= now < rule.at(latest + dt.timedelta(days=1))
 
 
-@pytest.mark.parametrize("text", ["2026-13-01", "2026-1-1", "20261122", "yesterday", "", "2026-11-22T00:00", "2026-W47-7"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2026-13-01", "2026-1-1", "20261122", "yesterday", "", "2026-11-22T00:00", "2026-W47-7", "../../x", "2026-11-22\n"),
+        *("0001-01-01", "1969-12-31", "9999-01-01", "9999-12-31", "x" * 100_000),
+    ],
+    ids=lambda text: text[:20],
+)
 def test_what_is_no_date_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="expected: write it as YYYY-MM-DD"):
+    with pytest.raises(UsageError, match="expected: write it as YYYY-MM-DD") as refused:
         parse_date(text)
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+@pytest.mark.parametrize("date", ["1970-01-01", "9998-12-31"])
+def test_every_date_has_a_cutoff_and_days_around_it(date: str, zone: str) -> None:
+    rule = cutoff(zone)
+    quarter = dt.timedelta(days=90)
+
+    assert rule.at(parse_date(date)) - quarter < rule.at(parse_date(date)) < rule.at(parse_date(date)) + quarter
 
 
 def test_a_date_to_come_is_refused_with_the_newest_that_can_be_had() -> None:

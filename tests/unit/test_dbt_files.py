@@ -1,14 +1,32 @@
 """The generated project follows from the inventory, and is put in force whole or not at all."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from dbt.clients.jinja import get_rendered
+from dbt.clients.yaml_helper import load_yaml_text
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from history_assets import dbt_files
 from history_assets.errors import ProjectError
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
+from history_assets.naming import decode
+
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
+MARKS = st.lists(
+    st.sampled_from([*"{}%#!&*:?|>-'\"[],\\ \t\n\r\x85\u2028\ufeff~<=.0xe@`", "{{", "}}", "{%", "%}", "{#", "#}"]), min_size=1
+).map("".join)
+WORDS = st.sampled_from(
+    ["null", "~", "yes", "Off", "1", "1e3", "0x1f", ".inf", "2026-11-20", "1:30", "<<", "=", "!!python/object/apply:os.system"]
+)
+NAMES = ANY_TEXT | MARKS | WORDS
+"""Names, among them such as YAML or Jinja would take for more than text."""
 
 
 def table(name: str, *columns: str, source: KeySource = KeySource.DECLARED) -> Table:
@@ -122,3 +140,41 @@ def test_the_hash_follows_the_content() -> None:
 
 def test_another_version_of_dbt_is_another_project() -> None:
     assert set(json.loads(dbt_files.render(inventory(table("t", "a"))).files["versions.json"])) == {"dbt-core", "dbt-duckdb"}
+
+
+@given(NAMES, NAMES, NAMES)
+@hypothesis_settings(max_examples=300)
+@example("s", "{{ 1 }}", "c")
+@example("s", "!!python/name:os.system", "{% do x %}")
+@example("a}}", "b%} #}", "{{{ {#{% c")
+@example("<<", "=", "*a &b")
+def test_dbt_reads_every_name_as_it_is_or_it_is_refused(schema: str, name: str, column: str) -> None:
+    """Parsed by dbt's own reader of YAML, and each text rendered as dbt renders it, but in a world that holds nothing."""
+    rendered = dbt_files.render(inventory(table(name, column), schema=schema))
+    files = [text for path, text in rendered.files.items() if path.startswith("generated/")]
+    if rendered.refused:
+        assert list(rendered.refused) == [f"{schema}.{name}"]
+        assert files == []
+        return
+
+    read = load_yaml_text(files[0])
+    ((source,), (snapshot,)) = read["sources"], read["snapshots"]
+    (item,) = source["tables"]
+    assert (source["schema"], item["identifier"]) == (schema, name)
+    assert snapshot["config"] == {"schema": schema, "alias": name}
+    assert (decode(source["name"]), decode(item["name"])) == (schema, name)
+    # dbt strips the names of what it makes.
+    assert (as_dbt(schema).strip(), as_dbt(name).strip()) == (schema, name)
+    said = snapshot["description"]
+    assert lines(as_dbt(said)) == lines(said)
+    whole = f"Every version of each row of {schema}.{name}; key {column} (declared)."
+    assert said.replace("{ ", "{") == whole.replace("{ ", "{")
+
+
+def as_dbt(text: str) -> Any:
+    return get_rendered(text, {})
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines of a text: rendering may change how they end, which in a description is no matter."""
+    return re.split("\r\n|\r|\n", text)

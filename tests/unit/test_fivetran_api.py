@@ -2,14 +2,16 @@
 
 import datetime as dt
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from history_assets.errors import FivetranError, FivetranUnreachableError
 from history_assets.fivetran.api import FivetranApi
-from history_assets.fivetran.syncs import Connection, Sync, SyncStatus
+from history_assets.fivetran.syncs import Connection, Sync, SyncStatus, filling
 from tests.fakes.fivetran import GROUP, SECRET, FakeFivetran, Fault
 
 NOW = dt.datetime(2026, 11, 22, 1, tzinfo=dt.UTC)
@@ -174,6 +176,10 @@ def test_an_answer_that_does_not_come_is_not_waited_for(
         (Fault(200, body="<html>"), "found 200 from Fivetran .* without data"),
         (Fault(200, body='{"data": {"items": [1]}}'), "found no page of items"),
         (Fault(200, body='{"data": {"items": [{"id": "x"}]}}'), r"found an item .* cannot be read \(KeyError\('schema'\)\)"),
+        (Fault(200, body="[" * 200_000), "found 200 from Fivetran .* without data"),
+        (Fault(403, body="[" * 200_000), r"found 403 from Fivetran for GET /groups/\w+/connections: give"),
+        (Fault(200, body='{"data": {"items": [], "next_cursor": ["x"]}}'), "found no page of items"),
+        (Fault(200, body='{"data": {"items": [], "next_cursor": {"x": 1}}}'), "found no page of items"),
     ],
 )
 def test_what_cannot_pass_is_refused_at_once(
@@ -185,6 +191,91 @@ def test_what_cannot_pass_is_refused_at_once(
         api.connections()
     assert not error.value.passing
     assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"id": None}, "NoneType where a name was expected"),
+        ({"id": ""}, "str where a name was expected"),
+        ({"id": ".."}, "an id that names another path"),
+        ({"schema": ["crm"]}, "list where a name was expected"),
+        ({"schema": "x" * 1_000_000}, "str where a name was expected"),
+        ({"service": 7}, "int where a name was expected"),
+        ({"created_at": 1}, "argument must be str"),
+        ({"succeeded_at": "'; drop table t; --"}, "Invalid isoformat string"),
+        ({"succeeded_at": "0001-01-01T00:00:00+14:00"}, "date value out of range"),
+        ({"failed_at": "y" * 1_000_000}, "Invalid isoformat string: 'yyy"),
+        ({"status": "syncing"}, "'str' object has no attribute 'get'"),
+    ],
+)
+def test_a_connection_that_makes_no_sense_is_refused_in_a_short_line(
+    changed: dict[str, Any], says: str, fivetran: FakeFivetran, api: FivetranApi
+) -> None:
+    """It may be one whose sync would tear a clone, so that it cannot be left out either."""
+    fivetran.connections[GROUP].append({"id": "id", "schema": "crm", "service": "salesforce"} | changed)
+
+    with pytest.raises(FivetranError, match=re.escape(says)) as error:
+        api.connections()
+    assert len(str(error.value)) < 1_200
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("frequency", ["60", 0, -5, True, 1.5, 10**30, [60]])
+def test_a_frequency_that_makes_no_sense_is_none(frequency: Any, fivetran: FakeFivetran, api: FivetranApi) -> None:
+    fivetran.connect("crm", sync_frequency=frequency)
+
+    assert [each.sync_frequency for each in api.connections()] == [None]
+
+
+HOSTILE = [
+    ".*",
+    "crm|shop",
+    "(a+)+$",
+    "[",
+    "%",
+    "_",
+    "\\",
+    "x'; drop table t; --",
+    "../../etc",
+    "two\nlines",
+    "{{ 1 }}",
+    "é\u202e",
+]
+
+
+def test_hostile_names_fill_their_own_schemas_alone(fivetran: FakeFivetran, api: FivetranApi) -> None:
+    for name in HOSTILE:
+        fivetran.connect(name, service="postgres")
+    found = api.connections()
+
+    assert [each.schema for each in found] == HOSTILE
+    assert {name: [each.schema for each in filling(f"{name}_public", found)] for name in HOSTILE} == {
+        name: [name] for name in HOSTILE
+    }
+    assert filling("crm_public", found) == []
+
+
+def test_a_hostile_id_asks_for_its_own_history_alone(fivetran: FakeFivetran, api: FivetranApi) -> None:
+    names = ["../groups/other", "x/../../y", "x?limit=1&cursor=2", "x#y", "a b\n", "%2e%2e/x", "x@evil.example"]
+    for name in names:
+        fivetran.connect("crm", id=name)
+
+    for connection in api.connections():
+        assert api.sync_history(connection, NOW - DAY, NOW) == []
+    asked = [
+        unquote(path) for path, parameters in fivetran.requests[1:] if set(parameters) == {"start_time", "end_time", "limit"}
+    ]
+    assert asked == [f"/v1/connections/{name}/sync-history" for name in names]
+
+
+def test_a_server_that_pages_for_ever_is_left(fivetran: FakeFivetran, api: FivetranApi) -> None:
+    """Though each of its cursors is another."""
+    fivetran.faults.extend(Fault(200, body=f'{{"data": {{"items": [], "next_cursor": "{n}"}}}}') for n in range(200))
+
+    with pytest.raises(FivetranError, match=r"found more than 100 pages .*: expected an end"):
+        api.connections()
+    assert len(fivetran.requests) == 100
 
 
 def test_an_unknown_group_is_refused_by_name(fivetran: FakeFivetran, waits: Waits) -> None:

@@ -58,3 +58,10 @@ def test_a_name_too_long_for_dbts_files_is_refused_by_its_length() -> None:
 def test_a_name_that_dbt_would_render_is_refused(name: str) -> None:
     assert "Jinja" in str(refusal("s", name))
     assert "Jinja" in str(refusal(name, "t"))
+
+
+@pytest.mark.parametrize("name", [" account", "account ", "\taccount", "account\n", "\u2003account"])
+def test_a_name_that_dbt_would_strip_is_refused(name: str) -> None:
+    """It would be its neighbour's, and dbt would refuse both, and every other table with them."""
+    assert "white space" in str(refusal("s", name))
+    assert "white space" in str(refusal(name, "t"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from history_assets.errors import CloneError, NotSettledError
-from history_assets.fivetran.log import syncs_of
+from history_assets.fivetran.log import logged_of, syncs_of, written_between
 from history_assets.fivetran.quiet import instant_of, quiet_point
 from history_assets.fivetran.syncs import Sync, SyncStatus
 from history_assets.warehouse.values import SyncEvent
@@ -154,6 +154,34 @@ SUCCESS = '{"status":"SUCCESSFUL"}'
 )
 def test_starts_and_ends_make_syncs(events: list[SyncEvent], expected: list[Sync]) -> None:
     assert syncs_of("s", events) == expected
+
+
+HOSTILE_DATA = [
+    *("[" * 100_000, '{"a":' * 100_000, "NaN", "[]", "7", '"x"', "\x00", '{"schema": {"schema": "s"}, "table": 1, "count": 2}'),
+    *('{"schema": "s", "table": ["t"], "count": "x"}', '{"schema": "s", "count": 1e400}', '{"schema": "s", "count": [1]}'),
+    *('{"schema": "s", "count": ' + "9" * 5000 + "}", f'{{"schema": "s", "count": "{"9" * 5000}"}}', '{"schema": null}'),
+    *('{"schema": "s", "count": -5}', '{"schema": "s", "count": true}'),
+]
+
+
+@pytest.mark.parametrize("data", HOSTILE_DATA, ids=range(len(HOSTILE_DATA)))
+def test_what_makes_no_sense_in_a_log_says_nothing(data: str) -> None:
+    """And what does is read beside it."""
+    good = '{"schema":"s","table":"t","count":"3"}'
+    written = [event(2, "records_modified", data), event(3, "records_modified", good), event(3, "alter_table", data)]
+    events = [event(-2, "sync_start"), event(-1, "sync_end", SUCCESS), event(1, "sync_start"), *written]
+    events += [event(4, "sync_end", SUCCESS), event(9, "extract_summary")]
+
+    assert syncs_of("s", events) == [sync(-2, -1, connection="s"), sync(1, 4, connection="s")]
+    assert [rows for *_, rows in logged_of("s", events)] == [0, 3]
+    assert written_between("s", events, at(0), at(5)) == {"t"}
+
+
+@pytest.mark.parametrize("status", ["5", "{}", '["SUCCESSFUL"]', "true", '""', '"SUCCESSFUL; drop"'])
+def test_a_status_that_makes_no_sense_is_no_success(status: str) -> None:
+    ended = event(2, "sync_end", f'{{"status": {status}}}')
+
+    assert syncs_of("s", [event(1, "sync_start"), ended]) == [sync(1, 2, connection="s", failed=SyncStatus.INCOMPLETE)]
 
 
 def test_a_schema_belongs_to_the_connections_that_write_it_or_bear_its_name() -> None:
