@@ -7,7 +7,8 @@ import dagster as dg
 import pytest
 
 from history_assets.nights import run_night
-from tests.stories.engines import Engine, Night
+from tests.stories.engines import Engine
+from tests.stories.tables import Night
 
 FIRST: Night = {
     "account": ("id int primary key, name varchar, size int", "values (1, 'Ann', 5), (2, 'Bob', 6), (3, 'Cy', 7)"),
