@@ -338,3 +338,17 @@ def test_old_and_new_logs_are_read(landing: Landing, warehouse: DuckDBWarehouse)
         ("crm", "2026-11-19T22:00:00+00:00", "sync_start", None),
         ("crm", "2026-11-19T22:02:00+00:00", "sync_end", "{}"),
     ]
+
+
+def test_a_log_that_lacks_columns_is_refused_by_name(landing: Landing, warehouse: DuckDBWarehouse) -> None:
+    landing.execute(
+        "fivetran_log",
+        BEFORE,
+        "create table connection (connection_id varchar, connection_name varchar)",
+        "create table log (time_stamp timestamptz, connection_id varchar, message_event varchar)",
+    )
+
+    with pytest.raises(WarehouseError) as refused:
+        warehouse.sync_events()
+
+    assert str(refused.value) == "found a log of Fivetran in fivetran_log without data: exclude it from raw"
