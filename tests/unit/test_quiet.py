@@ -103,6 +103,7 @@ RAN, LATER = f"{NAMED} ran at that time", "clone a later date"
     [
         ([OK], 4, 0, NotSettled("that instant has not come yet")),
         ([OK, RUNNING], 6, 0, NotSettled(f"{NAMED} still runs")),
+        ([OK, Sync("c", at(5), None, None)], 6, 0, NotSettled("the sync of c from 2026-11-22 00:05 UTC still runs")),
         ([OK, OVER], 8, 0, at(2)),
         ([OK, Sync("c", at(5), at(7), SyncStatus.SUCCESSFUL)], 8, 0, at(2)),
         (
