@@ -16,7 +16,7 @@ from history_assets import dbt_run
 from history_assets.dbt_files import DbtProject
 from history_assets.errors import SettingsError
 from history_assets.failures import Kind, Problem
-from history_assets.fivetran.log import written_between
+from history_assets.fivetran.log import Log, written_between
 from history_assets.gates import Gate
 from history_assets.inventory import KeySource, Table
 from history_assets.naming import encode, history_key, snapshot_name, table_name
@@ -186,8 +186,8 @@ def _writes(warehouse: Warehouse, ledger: Collection[Applied]) -> Callable[..., 
     """Return who tells which tables of a schema were written between two instants; nobody where stamps do."""
     if warehouse.reaches_back or not ledger:
         return None
-    events = warehouse.sync_events(min(row.quiet_point for row in ledger) - _LOG_BEFORE)
-    return functools.cache(lambda schema, since, until: written_between(schema, events, since, until))
+    log = Log(warehouse.sync_events(min(row.quiet_point for row in ledger) - _LOG_BEFORE))
+    return functools.cache(lambda schema, since, until: written_between(schema, log, since, until))
 
 
 def night(

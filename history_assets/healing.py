@@ -132,16 +132,20 @@ def _unfolded(
 ) -> Iterator[tuple[Clone, list[str] | None]]:
     """Return what no run has folded of some clones of a schema; nothing where a later look may find more."""
     schema, dates = inventory.schema(name), [str(clone.date) for clone in clones]
-    made, folded = records.cloned_at(name, dates), records.folded(name, dates)
+    folded = records.folded(name, dates)
     tables = [table.name for table in schema.tables] if schema else []
+    found: list[tuple[Clone, list[str] | None]] = []
     for clone in clones:
-        date, last = str(clone.date), folded.get(str(clone.date))
-        if date in made and now < made[date] + GRACE:
-            yield clone, None
-        elif last is None or last.clone_id != clone.clone_id:
-            yield clone, tables
+        last = folded.get(str(clone.date))
+        if last is None or last.clone_id != clone.clone_id:
+            found.append((clone, tables))
         else:
             new = last.unknown and last.tables != tables_mark(tables)
             again = {*last.left, *(last.held_back if last.gates != settings.gates_in_force() else ())}
             left = [table for table in tables if new or table in again]
-            yield clone, None if last.unknown and not left else left
+            found.append((clone, None if last.unknown and not left else left))
+    # Who cloned it a moment ago has it folded.
+    made = records.cloned_at(name, [str(clone.date) for clone, left in found if left])
+    for clone, unfolded in found:
+        date = str(clone.date)
+        yield clone, None if date in made and now < made[date] + GRACE else unfolded

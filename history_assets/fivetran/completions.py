@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from history_assets.errors import FivetranError
-from history_assets.fivetran.log import logged_of
+from history_assets.fivetran.log import Log, logged_of
 from history_assets.fivetran.syncs import Connection, Sync, SyncStatus, filling
 from history_assets.warehouse.values import SyncEvent
 
@@ -115,8 +115,9 @@ def logged(
     A first look tells of each connection's last alone, however long the log.
     """
     found: dict[tuple[str, dt.datetime], Completion] = {}
+    log = Log(events)
     for schema in schemas:
-        for name, sync, rows in logged_of(schema, events):
+        for name, sync, rows in logged_of(schema, log):
             if sync.ended and sync.status and _newer(sync.ended, memory.get(name)):
                 before = found.get((name, sync.ended))
                 filled = (*(before.schemas if before else ()), schema)

@@ -18,7 +18,30 @@ _COUNT = re.compile(r"\d{1,18}")
 """Rows that 64 bits can count."""
 
 
-def syncs_of(schema: str, events: Iterable[SyncEvent]) -> list[Sync] | None:
+class Log:
+    """Events of a log by connection, each with the schemas that it names; made once where many schemas are asked about."""
+
+    def __init__(self, events: Iterable[SyncEvent]) -> None:
+        of_connection = collections.defaultdict[str, list[SyncEvent]](list)
+        for event in events:
+            of_connection[event.connection].append(event)
+        self._connections = [(each, _names(each)) for each in of_connection.values()]
+
+    @property
+    def last(self) -> dt.datetime | None:
+        """When (aware) the last event was."""
+        return max((event.at for each, _ in self._connections for event in each), default=None)
+
+    def filling(self, schema: str) -> list[list[SyncEvent]]:
+        """Return the events of each connection that fills a schema."""
+        named = [each for each, names in self._connections if schema.lower() in names]
+        return named or _by_prefix(schema, [each for each, _ in self._connections])
+
+
+Events = Log | Iterable[SyncEvent]
+
+
+def syncs_of(schema: str, events: Events) -> list[Sync] | None:
     """Return the syncs of the connections that fill a schema, oldest first; nothing where the log knows of no such connection.
 
     A warehouse may write a schema's name in other case than Fivetran does.
@@ -26,20 +49,20 @@ def syncs_of(schema: str, events: Iterable[SyncEvent]) -> list[Sync] | None:
     A connection fills the schemas that its writes name, the schema of its own name (``schema`` or ``schema.table``), and, where
     neither settles it, those that its name is the longest prefix of (database connectors: ``prefix_schema``).
     """
-    filling = _filling(schema, events)
+    filling = _log(events).filling(schema)
     if not filling:
         return None
     return sorted((sync for each in filling for sync in _pair(each)), key=lambda sync: sync.started)
 
 
-def written_between(schema: str, events: Iterable[SyncEvent], since: dt.datetime, until: dt.datetime) -> frozenset[str] | None:
+def written_between(schema: str, events: Events, since: dt.datetime, until: dt.datetime) -> frozenset[str] | None:
     """Return the tables of a schema, in lower case, that were written after an aware instant and up to another.
 
     Nothing where the log may not tell all: it has to begin before and go on after, and every sync between to have gone well.
     """
-    known = sorted(events, key=lambda event: event.at)
-    filling = _filling(schema, known)
-    if not filling or known[-1].at < until or any(_unsure(each, since, until) for each in filling):
+    log = _log(events)
+    filling = log.filling(schema)
+    if not filling or not log.last or log.last < until or any(_unsure(each, since, until) for each in filling):
         return None
     between = [event for each in filling for event in each if since < event.at <= until]
     return frozenset(name for event in between for name in _tables_named(event))
@@ -62,26 +85,22 @@ def _tables_named(event: SyncEvent) -> Iterator[str]:
                 yield from {name.lower(), name.lower().rpartition(".")[2]}
 
 
-def logged_of(schema: str, events: Iterable[SyncEvent]) -> Iterator[tuple[str, Sync, int]]:
+def logged_of(schema: str, events: Events) -> Iterator[tuple[str, Sync, int]]:
     """Yield the syncs of a schema, each with the id of its connection and the rows that it wrote into that schema."""
-    for each in _filling(schema, events):
+    for each in _log(events).filling(schema):
         writes = [event for event in each if (_written(event) or "").lower() == schema.lower()]
         for sync in _pair(each):
             during = [event for event in writes if sync.started <= event.at <= (sync.ended or event.at)]
             yield each[0].connection, sync, sum(_count(event) for event in during)
 
 
-def _filling(schema: str, events: Iterable[SyncEvent]) -> list[list[SyncEvent]]:
-    by_connection = collections.defaultdict[str, list[SyncEvent]](list)
-    for event in events:
-        by_connection[event.connection].append(event)
-    named = [each for each in by_connection.values() if _names(schema, each)]
-    return named or _by_prefix(schema, list(by_connection.values()))
+def _log(events: Events) -> Log:
+    return events if isinstance(events, Log) else Log(events)
 
 
-def _names(schema: str, events: list[SyncEvent]) -> bool:
+def _names(events: list[SyncEvent]) -> frozenset[str]:
     named = {name for event in events for name in (event.name.split(".")[0], _written(event))}
-    return schema.lower() in {name.lower() for name in named if name}
+    return frozenset(name.lower() for name in named if name)
 
 
 def _by_prefix(schema: str, connections: list[list[SyncEvent]]) -> list[list[SyncEvent]]:

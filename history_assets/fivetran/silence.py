@@ -10,7 +10,7 @@ import itertools
 import statistics
 from collections.abc import Collection, Iterable, Iterator
 
-from history_assets.fivetran.log import logged_of
+from history_assets.fivetran.log import Log, logged_of
 from history_assets.fivetran.syncs import Connection
 from history_assets.warehouse.values import SyncEvent
 
@@ -43,8 +43,9 @@ def silent(connections: Iterable[Connection], now: dt.datetime) -> Iterator[Sile
 def silent_by_log(events: Collection[SyncEvent], schemas: Iterable[str], now: dt.datetime) -> Iterator[Silence]:
     """Yield the schemas whose syncs, as the log has them, have long ceased to end as often as they did."""
     ended = collections.defaultdict[str, set[dt.datetime]](set)
+    log = Log(events)
     for schema in schemas:
-        ended[schema] |= {sync.ended for _, sync, _ in logged_of(schema, events) if sync.ended}
+        ended[schema] |= {sync.ended for _, sync, _ in logged_of(schema, log) if sync.ended}
     for schema, instants in sorted(ended.items()):
         last = sorted(instants)[-_SEEN:]
         pauses = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(last)]
