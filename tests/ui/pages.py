@@ -89,10 +89,12 @@ class Pages:
     def materialize(self, asset: str, dates: Sequence[str]) -> None:
         """Press "Materialize", add dates, and launch."""
         dialog = self._launcher(asset)
+        save = self.page.get_by_role("button", name="Save")
         for date in dates:
             dialog.get_by_text("Add a partition").click()
             self.page.get_by_placeholder(re.compile("name", re.IGNORECASE)).last.fill(date)
-            self.page.get_by_role("button", name="Save").click()
+            save.click()
+            expect(save).to_have_count(0)  # else the next date is written into what is just being closed
             expect(dialog.get_by_text(date).first).to_be_visible()
         self._launch(dialog)
 
