@@ -92,9 +92,10 @@ class Pages:
         save = self.page.get_by_role("button", name="Save")
         for date in dates:
             dialog.get_by_text("Add a partition").click()
-            self.page.get_by_placeholder(re.compile("name", re.IGNORECASE)).last.fill(date)
+            # The page behind has a filter by name.
+            self.page.get_by_role("dialog").filter(has=save).get_by_placeholder(re.compile("name", re.IGNORECASE)).fill(date)
             save.click()
-            expect(save).to_have_count(0)  # else the next date is written into what is just being closed
+            expect(save).to_have_count(0)
             expect(dialog.get_by_text(date).first).to_be_visible()
         self._launch(dialog)
 
