@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -134,6 +135,23 @@ def test_a_clone_is_frozen(crm: Landing, warehouse: DuckDBWarehouse) -> None:
 
     assert contents(clone) == before
     assert stat.S_IMODE(clone.stat().st_mode) == 0o400
+
+
+def test_a_copy_that_is_not_whole_is_no_clone(
+    crm: Landing, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_some(source: Path, target: Path) -> None:
+        shutil.copyfile(source, target)
+        with duckdb.connect(str(target)) as connection:
+            connection.execute("drop table tag cascade")
+
+    monkeypatch.setattr("history_assets.warehouse.duckdb_clones.copy_file", copy_some)
+
+    with pytest.raises(
+        CloneError, match=r"^found \d tables with \d+ columns in the clone of crm, expected \d tables with \d+ "
+    ):
+        warehouse.clone("crm", DATE, no_log)
+    assert list((warehouse.clones / "crm").iterdir()) == []
 
 
 def test_a_clone_that_exists_is_kept_unless_another_is_asked_for(crm: Landing, warehouse: DuckDBWarehouse) -> None:
