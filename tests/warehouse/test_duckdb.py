@@ -147,9 +147,7 @@ def test_a_copy_that_is_not_whole_is_no_clone(
 
     monkeypatch.setattr("history_assets.warehouse.duckdb_clones.copy_file", copy_some)
 
-    with pytest.raises(
-        CloneError, match=r"^found \d tables with \d+ columns in the clone of crm, expected \d tables with "
-    ):
+    with pytest.raises(CloneError, match=r"^found \d tables with \d+ columns in the clone of crm, expected \d tables with "):
         warehouse.clone("crm", DATE, no_log)
     assert list((warehouse.clones / "crm").iterdir()) == []
 
