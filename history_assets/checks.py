@@ -42,7 +42,7 @@ def exactness_checks(inventory: Inventory, warehouse: Warehouse) -> list[dg.Asse
 
 
 def _exactness(schema: Schema, warehouse: Warehouse) -> dg.AssetChecksDefinition:
-    tables = {dg.AssetKey(history_key(schema.name, table.name)): (schema.name, table.name) for table in schema.tables}
+    tables = {dg.AssetKey(history_key(schema.name, table.name)): table.name for table in schema.tables}
 
     @dg.multi_asset_check(
         name=f"exactness_{encode(schema.name)}",
@@ -54,13 +54,13 @@ def _exactness(schema: Schema, warehouse: Warehouse) -> dg.AssetChecksDefinition
     )
     def exactness(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         selected = {check.asset_key: tables[check.asset_key] for check in context.selected_asset_check_keys}
-        nights = collections.Counter[tuple[str, str]]()
-        problems = collections.defaultdict[tuple[str, str], list[str]](list)
+        nights = collections.Counter[str]()
+        problems = collections.defaultdict[str, list[str]](list)
         try:
             for finding in verify(warehouse, [schema.name]):
-                nights[finding.schema, finding.table] += finding.date is not None
+                nights[finding.table] += finding.date is not None
                 if finding.problem:
-                    problems[finding.schema, finding.table].append(finding.problem)
+                    problems[finding.table].append(finding.problem)
         except HistoryError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         for key, table in selected.items():

@@ -11,7 +11,7 @@ import datetime as dt
 import re
 import zoneinfo
 
-from history_assets.errors import UsageError
+from history_assets.errors import UsageError, shortened
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -29,8 +29,9 @@ def parse_date(text: str) -> dt.date:
             return date
     except ValueError:
         pass
-    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-    raise UsageError(f"found {shown!r} where a clone date was expected: write it as YYYY-MM-DD, for example 2026-11-22")
+    raise UsageError(
+        f"found {shortened(text, _SHOWN)!r} where a clone date was expected: write it as YYYY-MM-DD, for example 2026-11-22"
+    )
 
 
 def parse_dates(text: str) -> list[dt.date]:

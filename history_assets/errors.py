@@ -1,8 +1,13 @@
 """What can go wrong, one class each.
 
-Belongs here: the exceptions that a person may see. Every message is one line that says what was found, what was expected
-and what to do. Does not belong here: catching, printing or exit codes (``cli.py``).
+Belongs here: the exceptions that a person may see, and how much of a value they repeat. Every message is one line that says
+what was found, what was expected and what to do. Does not belong here: catching, printing or exit codes (``cli.py``).
 """
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text as it is, or so many characters of a longer one and a sign that there is more."""
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 class HistoryError(Exception):

@@ -113,7 +113,7 @@ def run_nights(
 ) -> tuple[list[NightReport], list[str]]:
     """Clone and fold some dates' schemas, by default all, and return what came of each date, and a line for what failed.
 
-    ``say`` is told what is being done.
+    ``watch`` is told how far that is.
 
     ``reclone`` makes clones again that exist; ``allow`` opens gates for this once. One date's failure stops no other. The dates
     share a run, and so one parse of the dbt project, where Dagster keeps their keys side by side, as it does new ones. Raises

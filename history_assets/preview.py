@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from history_assets.errors import HistoryError
+from history_assets.errors import HistoryError, shortened
 from history_assets.naming import table_name
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.reading_sql import NightChanges
@@ -46,6 +46,8 @@ def row_changes(warehouse: Warehouse, ledger: Collection[Applied], widths: Colle
     ``widths`` has the nights at which the columns of tables changed.
     """
     count = warehouse.settings.rows_shown()
+    if not count:
+        return {}
     changed = [row for row in ledger if 0 < row.opened + row.closed <= LARGEST]
     changed.sort(key=lambda row: (-row.date.toordinal(), table_name(row.schema, row.table)))
 
@@ -60,7 +62,7 @@ def row_changes(warehouse: Warehouse, ledger: Collection[Applied], widths: Colle
         rows = list(zip(*(column.to_pylist() for column in found.columns), strict=True))
         return rows_table(found.column_names[1:], row.key, rows, count)
 
-    chosen = changed[: TABLES if count else 0]
+    chosen = changed[:TABLES]
     with ThreadPoolExecutor(warehouse.settings.threads) as pool:
         texts = pool.map(said, chosen)
         return {night_of(row): text for row, text in zip(chosen, texts, strict=True)}
@@ -107,9 +109,7 @@ def escaped(text: str) -> str:
 
 
 def _value(text: str | None) -> str:
-    if text is None:
-        return "*NULL*"
-    return escaped(text[:_LONGEST]) + ("…" if len(text) > _LONGEST else "")
+    return "*NULL*" if text is None else escaped(shortened(text, _LONGEST))
 
 
 def _few(cells: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from history_assets.credentials import FivetranCredentials, SnowflakeCredentials
 from history_assets.dates import Cutoff, parse_date
-from history_assets.errors import SettingsError, UsageError
+from history_assets.errors import SettingsError, UsageError, shortened
 from history_assets.gates import Gate
 
 PREFIX = "HISTORY_"
@@ -277,6 +277,4 @@ def _malformed(detail: Any) -> str:
     name = PREFIX + str(detail["loc"][0]).upper()
     if detail["loc"][0] in SECRET:
         return f"found a wrong {name}: {detail['msg'].removeprefix('Value error, ')}"
-    value = os.environ.get(name, "")
-    shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
-    return f"found {name}={shown!r}: {detail['msg'].removeprefix('Value error, ')}"
+    return f"found {name}={shortened(os.environ.get(name, ''), _SHOWN)!r}: {detail['msg'].removeprefix('Value error, ')}"

@@ -124,10 +124,13 @@ def history_assets(
         for each in plans:
             rows = of_date[each.date]
             log(made[each.date])
+            of_clone = collections.defaultdict[tuple[str, str], list[Applied]](list)
+            for row in rows:
+                of_clone[row.schema, row.clone_id].append(row)
             for schema, clone in each.clones.items():
-                changes = tables_table([row for row in rows if (row.schema, row.clone_id) == (schema, clone.clone_id)])
-                became = _became(clone, project.inventory.schema(schema), rows, settings)
-                context.log_event(folded_event(clone, became, changes))
+                mine = of_clone[schema, clone.clone_id]
+                became = _became(clone, project.inventory.schema(schema), mine, settings)
+                context.log_event(folded_event(clone, became, tables_table(mine)))
             problems += problems_with(each, rows, results.get(each.date))
         if problems:
             raise failure(f"{len(problems)} of {len(selected) * len(dates)} tables were not folded", problems)
@@ -135,8 +138,7 @@ def history_assets(
     return history
 
 
-def _became(clone: Clone, schema: Schema | None, ledger: Collection[Applied], settings: Settings) -> Folded:
-    of_clone = [row for row in ledger if (row.schema, row.date, row.clone_id) == (clone.schema, clone.date, clone.clone_id)]
+def _became(clone: Clone, schema: Schema | None, of_clone: Collection[Applied], settings: Settings) -> Folded:
     decided = {row.table for row in of_clone}
     known = [table.name for table in schema.tables] if schema else []
     return Folded(

@@ -23,7 +23,7 @@ from benchmarks.landed import METADATA, Landed, Size, date_of, in_schema, logged
 from benchmarks.location import _queries
 from benchmarks.phases import CLONE, POOL, STARTED, WATCHED, Watch
 from benchmarks.records import opened, repeat_night
-from history_assets.fivetran.log import syncs_of
+from history_assets.fivetran.log import Log, syncs_of
 from history_assets.fivetran.syncs import SyncStatus
 from history_assets.partitions import PARTITIONS
 from history_assets.settings import Settings
@@ -68,7 +68,7 @@ def test_the_log_tells_of_a_good_sync_of_every_schema_each_night(tmp_path: Path)
     events = DuckDBWarehouse(Settings(home=tmp_path)).sync_events()
 
     for schema in SMALL.schemas:
-        syncs = syncs_of(schema, events) or []
+        syncs = syncs_of(schema, Log(events)) or []
         assert [(sync.started, sync.status) for sync in syncs] == [
             (synced_at(night), SyncStatus.SUCCESSFUL) for night in (0, 1)
         ]

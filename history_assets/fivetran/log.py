@@ -27,10 +27,8 @@ class Log:
             of_connection[event.connection].append(event)
         self._connections = [(each, _names(each)) for each in of_connection.values()]
 
-    @property
-    def last(self) -> dt.datetime | None:
+        self.last = max((event.at for each in of_connection.values() for event in each), default=None)
         """When (aware) the last event was."""
-        return max((event.at for each, _ in self._connections for event in each), default=None)
 
     def filling(self, schema: str) -> list[list[SyncEvent]]:
         """Return the events of each connection that fills a schema."""
@@ -38,10 +36,7 @@ class Log:
         return named or _by_prefix(schema, [each for each, _ in self._connections])
 
 
-Events = Log | Iterable[SyncEvent]
-
-
-def syncs_of(schema: str, events: Events) -> list[Sync] | None:
+def syncs_of(schema: str, log: Log) -> list[Sync] | None:
     """Return the syncs of the connections that fill a schema, oldest first; nothing where the log knows of no such connection.
 
     A warehouse may write a schema's name in other case than Fivetran does.
@@ -49,18 +44,17 @@ def syncs_of(schema: str, events: Events) -> list[Sync] | None:
     A connection fills the schemas that its writes name, the schema of its own name (``schema`` or ``schema.table``), and, where
     neither settles it, those that its name is the longest prefix of (database connectors: ``prefix_schema``).
     """
-    filling = _log(events).filling(schema)
+    filling = log.filling(schema)
     if not filling:
         return None
     return sorted((sync for each in filling for sync in _pair(each)), key=lambda sync: sync.started)
 
 
-def written_between(schema: str, events: Events, since: dt.datetime, until: dt.datetime) -> frozenset[str] | None:
+def written_between(schema: str, log: Log, since: dt.datetime, until: dt.datetime) -> frozenset[str] | None:
     """Return the tables of a schema, in lower case, that were written after an aware instant and up to another.
 
     Nothing where the log may not tell all: it has to begin before and go on after, and every sync between to have gone well.
     """
-    log = _log(events)
     filling = log.filling(schema)
     if not filling or not log.last or log.last < until or any(_unsure(each, since, until) for each in filling):
         return None
@@ -85,17 +79,13 @@ def _tables_named(event: SyncEvent) -> Iterator[str]:
                 yield from {name.lower(), name.lower().rpartition(".")[2]}
 
 
-def logged_of(schema: str, events: Events) -> Iterator[tuple[str, Sync, int]]:
+def logged_of(schema: str, log: Log) -> Iterator[tuple[str, Sync, int]]:
     """Yield the syncs of a schema, each with the id of its connection and the rows that it wrote into that schema."""
-    for each in _log(events).filling(schema):
+    for each in log.filling(schema):
         writes = [event for event in each if (_written(event) or "").lower() == schema.lower()]
         for sync in _pair(each):
             during = [event for event in writes if sync.started <= event.at <= (sync.ended or event.at)]
             yield each[0].connection, sync, sum(_count(event) for event in during)
-
-
-def _log(events: Events) -> Log:
-    return events if isinstance(events, Log) else Log(events)
 
 
 def _names(events: list[SyncEvent]) -> frozenset[str]:

@@ -13,11 +13,10 @@ from typing import Protocol
 
 from history_assets.errors import FivetranError
 from history_assets.fivetran.api import FivetranApi
-from history_assets.fivetran.log import syncs_of
+from history_assets.fivetran.log import Log, syncs_of
 from history_assets.fivetran.quiet import Cannot, NotSettled, instant_of, quiet_point, untold
 from history_assets.fivetran.syncs import Connection, Sync, SyncStatus, filling
 from history_assets.warehouse.base import Warehouse
-from history_assets.warehouse.values import SyncEvent
 
 LONGEST_REACH = dt.timedelta(days=90)
 """How far back any engine can clone; a sync that was earlier is of no account."""
@@ -49,21 +48,21 @@ class LogSource:
         self._warehouse = warehouse
         self._floor = floor
         self._lock = threading.Lock()
-        self._events: list[SyncEvent] | None = None
+        self._log: Log | None = None
 
     def known(self, schema: str, since: dt.datetime, now: dt.datetime) -> Known | None:  # noqa: ARG002 - it is read whole
         """See ``SyncSource``."""
-        events = self._read()
-        syncs = syncs_of(schema, events)
-        return None if syncs is None else Known(tuple(syncs), self._floor, max(event.at for event in events))
+        log = self._read()
+        syncs = syncs_of(schema, log)
+        return None if syncs is None or log.last is None else Known(tuple(syncs), self._floor, log.last)
 
-    def _read(self) -> list[SyncEvent]:
+    def _read(self) -> Log:
         if not self._warehouse.reaches_back:
-            return self._warehouse.sync_events(self._floor)  # what is cloned is now, so what is known must be of now
+            return Log(self._warehouse.sync_events(self._floor))  # what is cloned is now, so what is known must be of now
         with self._lock:  # the past stays as it is: once a run, however many schemas
-            if self._events is None:
-                self._events = self._warehouse.sync_events(self._floor)
-            return self._events
+            if self._log is None:
+                self._log = Log(self._warehouse.sync_events(self._floor))
+            return self._log
 
 
 class ApiSource:

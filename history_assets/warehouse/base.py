@@ -87,10 +87,9 @@ class Warehouse(abc.ABC):
     def find_clone(self, schema: str, date: dt.date) -> Clone | None:
         """Return a schema's clone of a date, or nothing."""
 
+    @abc.abstractmethod
     def find_clones(self, schemas: Collection[str], dates: Collection[dt.date]) -> dict[tuple[str, dt.date], Clone]:
         """Return the clones that there are of some schemas and dates, by both."""
-        pairs = [(schema, date) for schema in schemas for date in dates]
-        return {pair: clone for pair in pairs if (clone := self.find_clone(*pair))}
 
     @abc.abstractmethod
     def read_clone(self, clone: Clone) -> Schema:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from history_assets.errors import CloneError, NotSettledError
-from history_assets.fivetran.log import logged_of, syncs_of, written_between
+from history_assets.fivetran.log import Log, logged_of, syncs_of, written_between
 from history_assets.fivetran.quiet import instant_of, quiet_point
 from history_assets.fivetran.syncs import Sync, SyncStatus
 from history_assets.warehouse.values import SyncEvent
@@ -114,8 +114,8 @@ def test_a_connection_is_known_in_any_case() -> None:
     """Fivetran writes SALESFORCE on Snowflake for a connection named salesforce."""
     started = [SyncEvent("id", "salesforce", at(-5), "sync_start", None, None)]
 
-    assert syncs_of("SALESFORCE", started) == [Sync("salesforce", at(-5), None, None)]
-    assert syncs_of("PG_PUBLIC", [SyncEvent("id", "pg", at(-5), "sync_start", None, None)]) is not None
+    assert syncs_of("SALESFORCE", Log(started)) == [Sync("salesforce", at(-5), None, None)]
+    assert syncs_of("PG_PUBLIC", Log([SyncEvent("id", "pg", at(-5), "sync_start", None, None)])) is not None
 
 
 def event(minutes: int, name: str, data: str | None = None, connection: str = "id", known_as: str = "s") -> SyncEvent:
@@ -153,7 +153,7 @@ SUCCESS = '{"status":"SUCCESSFUL"}'
     ],
 )
 def test_starts_and_ends_make_syncs(events: list[SyncEvent], expected: list[Sync]) -> None:
-    assert syncs_of("s", events) == expected
+    assert syncs_of("s", Log(events)) == expected
 
 
 HOSTILE_DATA = [
@@ -172,16 +172,16 @@ def test_what_makes_no_sense_in_a_log_says_nothing(data: str) -> None:
     events = [event(-2, "sync_start"), event(-1, "sync_end", SUCCESS), event(1, "sync_start"), *written]
     events += [event(4, "sync_end", SUCCESS), event(9, "extract_summary")]
 
-    assert syncs_of("s", events) == [sync(-2, -1, connection="s"), sync(1, 4, connection="s")]
-    assert [rows for *_, rows in logged_of("s", events)] == [0, 3]
-    assert written_between("s", events, at(0), at(5)) == {"t"}
+    assert syncs_of("s", Log(events)) == [sync(-2, -1, connection="s"), sync(1, 4, connection="s")]
+    assert [rows for *_, rows in logged_of("s", Log(events))] == [0, 3]
+    assert written_between("s", Log(events), at(0), at(5)) == {"t"}
 
 
 @pytest.mark.parametrize("status", ["5", "{}", '["SUCCESSFUL"]', "true", '""', '"SUCCESSFUL; drop"'])
 def test_a_status_that_makes_no_sense_is_no_success(status: str) -> None:
     ended = event(2, "sync_end", f'{{"status": {status}}}')
 
-    assert syncs_of("s", [event(1, "sync_start"), ended]) == [sync(1, 2, connection="s", failed=SyncStatus.INCOMPLETE)]
+    assert syncs_of("s", Log([event(1, "sync_start"), ended])) == [sync(1, 2, connection="s", failed=SyncStatus.INCOMPLETE)]
 
 
 def test_a_schema_belongs_to_the_connections_that_write_it_or_bear_its_name() -> None:
@@ -193,8 +193,8 @@ def test_a_schema_belongs_to_the_connections_that_write_it_or_bear_its_name() ->
         event(5, "sync_start", connection="4", known_as="shop_b"),
     ]
 
-    assert [each.connection for each in syncs_of("shop_public", events) or ()] == ["shop", "shop_public.sheet"]
-    assert [each.connection for each in syncs_of("shop_billing", events) or ()] == ["shop_billing"]
+    assert [each.connection for each in syncs_of("shop_public", Log(events)) or ()] == ["shop", "shop_public.sheet"]
+    assert [each.connection for each in syncs_of("shop_billing", Log(events)) or ()] == ["shop_billing"]
 
 
 def test_without_better_evidence_the_longest_prefix_owns_a_schema() -> None:
@@ -204,9 +204,9 @@ def test_without_better_evidence_the_longest_prefix_owns_a_schema() -> None:
         event(3, "sync_start", connection="3", known_as="sho"),
     ]
 
-    assert [each.connection for each in syncs_of("shop_eu_public", events) or ()] == ["shop_eu"]
-    assert [each.connection for each in syncs_of("shop_us", events) or ()] == ["shop"]
-    assert syncs_of("shopify", events) is None
+    assert [each.connection for each in syncs_of("shop_eu_public", Log(events)) or ()] == ["shop_eu"]
+    assert [each.connection for each in syncs_of("shop_us", Log(events)) or ()] == ["shop"]
+    assert syncs_of("shopify", Log(events)) is None
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"no Fivetran sample data in {SHARED}")
@@ -227,7 +227,7 @@ def test_a_real_log_is_read() -> None:
 
     days = [dt.datetime(2021, 12, day, tzinfo=dt.UTC) for day in (9, 10)]
     start, end = dt.timedelta(hours=14, minutes=26, seconds=5.907), dt.timedelta(hours=14, minutes=27, seconds=0.504)
-    assert syncs_of("instagram_business", events) == [
+    assert syncs_of("instagram_business", Log(events)) == [
         Sync("this_connection", day + start, day + end, SyncStatus.SUCCESSFUL) for day in days
     ]
-    assert syncs_of("salesforce", events) is None
+    assert syncs_of("salesforce", Log(events)) is None

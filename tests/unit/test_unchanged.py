@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_assets.fivetran.log import written_between
+from history_assets.fivetran.log import Log, written_between
 from history_assets.unchanged import Chain, State, is_unchanged
 from history_assets.warehouse.values import Applied, Stamp, Status, SyncEvent
 
@@ -132,4 +132,4 @@ BEFORE = sync(1, "account")
     ],
 )
 def test_the_log_tells_what_was_written_only_where_it_tells_all(events: list[SyncEvent], written: set[str] | None) -> None:
-    assert written_between("crm", events, at(10), at(48)) == written
+    assert written_between("crm", Log(events), at(10), at(48)) == written
