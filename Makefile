@@ -1,8 +1,7 @@
 # `make demo` shows the project, `make test` checks it, `make bench` measures it.
 PYTHON ?= python3
 BIN := .venv/bin
-# Told on either engine; on the emulated account, which takes longer, make test tells the first alone.
-TIMELINES := tests/stories/test_timelines.py
+# Told on either engine; on the emulated account, which takes longer, when there is more time.
 STORIES := $(addprefix tests/stories/test_,gates.py columns.py verify.py unchanged.py timelines_unchanged.py)
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
@@ -17,7 +16,6 @@ test: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST) -m "not slow" $(ARGS)
-	$(PYTEST) --engine snowflake $(TIMELINES)
 
 # What make test has no time for.
 test-slow: .venv/installed-test

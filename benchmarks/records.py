@@ -22,6 +22,8 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobO
 
 from history_assets.partitions import PARTITIONS
 from history_assets.records import PARTITION
+from history_assets.settings import Settings
+from history_assets.warehouse.duckdb import DuckDBWarehouse
 
 
 def repeat_night(home: Path, date: dt.date, nights: int) -> list[dt.date]:
@@ -157,6 +159,10 @@ def repeat_ledger(home: Path, date: dt.date, nights: int) -> None:
             "from _history_assets.applied, (select unnest(range(1, ? + 1))::integer as days) as shifts where clone_date = ?",
             [nights, date],
         )
+        schemas = [name for (name,) in connection.execute("select distinct schema_name from _history_assets.applied").fetchall()]
+    # As they were written on the first of these nights: what a function tells apart begins with it.
+    warehouse = DuckDBWarehouse(Settings(home=home))
+    warehouse.keep_functions(warehouse.column_nights(schemas))
 
 
 _DAY = 24 * 60 * 60

@@ -30,8 +30,6 @@ NOT_OURS = {
     ),
     # The client that runs a script asks the context for its run's id, to tell the script.
     ("DeprecationWarning", "dagster/_core/pipes/context.py", "AssetExecutionContext.run_id is deprecated"),
-    # dbt has no __main__; Python says so of any module that its own package imports.
-    ("RuntimeWarning", "<frozen runpy>", "'dbt.cli.main' found in sys.modules after import of package 'dbt.cli', but prior to"),
 }
 """What is warned of in the packages that this one is built on, each with why it is not for this project to mend."""
 

@@ -68,16 +68,23 @@ class Shop:
             return rows, connection.execute("from _history_assets.applied order by all").fetchall()
 
     def start_over(self) -> None:
-        self.warehouse.history.unlink()
+        self.warehouse.history.unlink(missing_ok=True)
 
 
 def _fold(project: Path, settings: Settings, night: dbt_run.Night) -> None:
     assert dbt_run.fold(project, [night], settings, lambda _: None) == [dbt_run.NightResult({}, None)]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return Shop(tmp_path_factory.mktemp("home"))
+
+
 @pytest.fixture
-def shop(home: Path) -> Shop:
-    return Shop(home)
+def shop(made: Shop) -> Shop:
+    """None of its nights folded."""
+    made.start_over()
+    return made
 
 
 def test_two_processes_that_fold_the_same_date_at_once_leave_what_one_of_them_leaves(shop: Shop) -> None:

@@ -1,5 +1,6 @@
 """How dbt is run: which target, with which environment; and that nothing secret is written anywhere."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -87,11 +88,11 @@ def test_a_project_names_the_adapter_in_use() -> None:
     assert dbt_files.render(INVENTORY, "snowflake").hash != dbt_files.render(INVENTORY).hash
 
 
-@pytest.fixture
-def project(make_settings: Callable[..., Settings], home: Path) -> Path:
-    """A generated project, parsed."""
-    settings = make_settings()
-    return dbt_files.write(dbt_files.render(INVENTORY), home, lambda folder: dbt_run.parse(folder, settings)).folder
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated project, parsed, which nobody changes."""
+    settings = Settings(home=tmp_path_factory.mktemp("project"))
+    return dbt_files.write(dbt_files.render(INVENTORY), settings.home, lambda folder: dbt_run.parse(folder, settings)).folder
 
 
 @pytest.fixture
@@ -137,8 +138,9 @@ def test_what_was_loaded_ahead_and_is_not_needed_is_ended(
     assert not folder.exists()
 
 
-def test_a_project_that_dbt_cannot_load_is_said_so(project: Path, make_settings: Callable[..., Settings]) -> None:
-    (project / "dbt_project.yml").write_text("name: [")
+def test_a_project_that_dbt_cannot_load_is_said_so(project: Path, home: Path, settings: Settings) -> None:
+    broken = shutil.copytree(project, home / "broken")
+    (broken / "dbt_project.yml").write_text("name: [")
 
     with pytest.raises(ProjectError, match="dbt's process ended with 1, expected 0"):
-        dbt_run.fold(project, [], make_settings(), lambda _: None)
+        dbt_run.fold(broken, [], settings, lambda _: None)
