@@ -159,10 +159,10 @@ def repeat_ledger(home: Path, date: dt.date, nights: int) -> None:
             "from _history_assets.applied, (select unnest(range(1, ? + 1))::integer as days) as shifts where clone_date = ?",
             [nights, date],
         )
-        schemas = [name for (name,) in connection.execute("select distinct schema_name from _history_assets.applied").fetchall()]
+        named = connection.execute("select distinct schema_name from _history_assets.applied").fetchall()
     # As they were written on the first of these nights: what a function tells apart begins with it.
     warehouse = DuckDBWarehouse(Settings(home=home))
-    warehouse.keep_functions(warehouse.column_nights(schemas))
+    warehouse.keep_functions(warehouse.column_nights([name for (name,) in named]))
 
 
 _DAY = 24 * 60 * 60
