@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.snowflake.emulator import Emulator
 
 _PROJECT = {"name": "tiny", "version": "1.0", "profile": "tiny", "flags": {"send_anonymous_usage_stats": False}}
@@ -52,6 +54,7 @@ def project(folder: Path, emulator: Emulator) -> None:
         (folder / name).write_text(text)
 
 
+@pytest.mark.slow
 def test_dbt_debugs_runs_and_snapshots(emulator: Emulator, tmp_path: Path) -> None:
     """https://docs.getdbt.com/docs/core/connect-data-platform/snowflake-setup"""
     project(tmp_path, emulator)

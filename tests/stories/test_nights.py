@@ -216,6 +216,7 @@ def test_a_fold_that_was_never_asked_for_is_made_up_for(world: World) -> None:
     assert world.wrong() == []
 
 
+@pytest.mark.slow
 def test_a_table_that_a_clone_has_and_the_project_had_not_is_folded_once_it_has(world: World) -> None:
     """It came shortly before the cutoff, so that the night was folded before raw was looked at."""
     world.land_more("SHOP", "09 23:30", {"NEW": ("ID int primary key", "values (1), (2)")})
@@ -235,6 +236,7 @@ def test_a_table_that_a_clone_has_and_the_project_had_not_is_folded_once_it_has(
     assert world.wrong() == []
 
 
+@pytest.mark.slow
 def test_what_a_gate_held_back_is_folded_once_the_gate_is_open(world: World) -> None:
     """Asked for once for each change of the gates, not at every tick."""
     world.at("10 00:00")

@@ -1,4 +1,7 @@
-"""The running system: the UI, its daemon and its code server, driven as a person drives them, over what the UI itself calls."""
+"""The running system: the UI, its daemon and its code server, driven as a person drives them, over what the UI itself calls.
+
+What tests/ui tells in a browser, in more cases.
+"""
 
 import dataclasses
 import datetime as dt
@@ -27,6 +30,8 @@ from history_assets.verification import verify
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
 from tests.stories.daemon import turn
+
+pytestmark = pytest.mark.slow
 
 CODE = {"repositoryName": "__repository__", "repositoryLocationName": "history_assets"}
 SHOP = "web shop"
@@ -520,7 +525,6 @@ def test_all_of_it_ran_once_and_is_exact(instance: dg.DagsterInstance, warehouse
     assert rows(warehouse, "web shop.orders", "2026-03-05") == [(10, decimal.Decimal("10.00"))]
 
 
-@pytest.mark.slow
 def test_the_ui_starts_again_and_again_on_the_same_port(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
     """With the code loaded each time under the one name by which Dagster knows what was switched on and off."""
     environment.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))

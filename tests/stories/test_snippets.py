@@ -34,11 +34,11 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob(
 NIGHTS = [dt.date(2026, 11, day) for day in (18, 19, 20)]
 """Which the pages speak of."""
 
-_SERVED = "it serves until it is stopped; its options are checked by test_deploying, its like is served by test_served"
+_SERVED = "it serves until it is stopped; its options are checked by test_deploying, its like is served by tests/ui"
 _TOOL = "the tool is not here; the files that it names are checked by test_deploying"
 _LONG = "it takes minutes to hours"
 NOT_RUN = {
-    "make demo": "it makes an environment of its own; the demo is told by test_sandbox and test_served",
+    "make demo": "it makes an environment of its own; the demo is told by test_sandbox and tests/ui",
     'make demo ARGS="--days 3"': "the same",
     "make test": "it runs this",
     "make audit": "it asks databases on the internet",

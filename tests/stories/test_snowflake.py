@@ -526,6 +526,7 @@ def test_sensors_and_the_schedule_wake_no_warehouse(story: Snowflake, monkeypatc
     assert not any(statement.needs_warehouse for statement in sent)
 
 
+@pytest.mark.slow
 def test_noticing_drift_needs_no_warehouse(story: Snowflake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does the refresh that it leads to. Where nothing was written it is one statement."""
     account = story.account

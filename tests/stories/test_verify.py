@@ -234,8 +234,8 @@ def test_repair_keeps_what_nights_without_a_clone_say(fresh: Story, verify: Veri
     "row",
     [
         pytest.param("'2026-10-12', '2026-10-10'", id="backwards"),
-        pytest.param("'2026-10-07', '2026-10-08'", id="before the first night"),
-        pytest.param("null, null", id="from no moment"),
+        pytest.param("'2026-10-07', '2026-10-08'", id="before the first night", marks=pytest.mark.slow),
+        pytest.param("null, null", id="from no moment", marks=pytest.mark.slow),
     ],
 )
 def test_a_row_that_no_night_explains_is_found_and_removed(row: str, fresh: Story, verify: Verify) -> None:
