@@ -75,7 +75,7 @@ def test_a_night_writes_no_secret(way: str, account: Account, logins: Logins) ->
 
 
 @pytest.mark.parametrize(
-    "way", ["a wrong passphrase", *(pytest.param(way, marks=pytest.mark.slow) for way in ("an unknown key", "an unknown token"))]
+    "way", ["a wrong passphrase", *(pytest.param(f"an unknown {way}", marks=pytest.mark.slow) for way in ("key", "token"))]
 )
 def test_a_login_that_fails_says_no_secret(way: str, account: Account, logins: Logins, tmp_path: Path) -> None:
     """One line says what is wrong, and what to do."""
