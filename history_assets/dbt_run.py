@@ -189,6 +189,10 @@ def _environment(settings: Settings) -> dict[str, str]:
     own = {"HISTORY_HOME": str(settings.home), "HISTORY_THREADS": str(settings.threads), "DO_NOT_TRACK": "1"}
     if settings.engine == "snowflake":
         own |= snowflake_environment(settings)
+    else:
+        from history_assets.warehouse.duckdb_files import memory_limit
+
+        own["HISTORY_MEMORY_LIMIT"] = memory_limit(settings.memory_limit)
     return {name: value for name, value in os.environ.items() if name != RUN_VARIABLE} | own
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic_settings
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from history_assets.credentials import FivetranCredentials, SnowflakeCredentials
@@ -43,6 +43,7 @@ _SHOWN = 200
 
 OF_ONE_ENGINE = {
     "lock_timeout": "duckdb",
+    "memory_limit": "duckdb",
     "raw_database": "snowflake",
     "clone_database": "snowflake",
     "database": "snowflake",
@@ -102,6 +103,11 @@ class Settings(BaseSettings):
     )
     lock_timeout: float = Field(
         60, gt=0, le=3600, description="Seconds to wait for a DuckDB file that another process is writing."
+    )
+    memory_limit: ByteSize | None = Field(
+        None,
+        ge=100_000_000,
+        description="DuckDB: memory for data that each process may take, such as 2GB; by default 80 % of the machine's.",
     )
     raw_database: str = Field("RAW", min_length=1, description="Snowflake database that Fivetran loads into.")
     clone_database: str = Field("CLONES", min_length=1, description="Snowflake database that clones are made in.")

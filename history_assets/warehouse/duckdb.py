@@ -26,7 +26,7 @@ from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_clones, duckdb_functions, duckdb_history, duckdb_log, duckdb_spine, ledger_sql
 from history_assets.warehouse.base import Warehouse
-from history_assets.warehouse.duckdb_files import connect, create, mark, read_tables
+from history_assets.warehouse.duckdb_files import connect, create, mark, memory_limit, read_tables
 from history_assets.warehouse.duckdb_history import LEDGER
 from history_assets.warehouse.files import sync_folder
 from history_assets.warehouse.functions_sql import in_the_way
@@ -260,4 +260,6 @@ class DuckDBWarehouse(Warehouse):
     @contextlib.contextmanager
     def _open(self, path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         with connect(path, read_only=read_only, timeout=self.settings.lock_timeout) as connection:
+            if limit := self.settings.memory_limit:
+                connection.execute(f"set memory_limit = {quote_literal(memory_limit(limit))}")
             yield connection

@@ -33,6 +33,14 @@ def create(path: Path, timeout: float) -> None:
             _waiting(timeout)(connection.execute, f"attach {quote_literal(str(path))} as made (block_size {_BLOCK})")
 
 
+def memory_limit(limit: int | None) -> str:
+    """Return a limit in bytes as DuckDB takes it; DuckDB's own where there is none."""
+    if limit is not None:
+        return f"{limit // 1000}KB"
+    with duckdb.connect() as connection:
+        return str(_one(connection, "select current_setting('memory_limit')"))
+
+
 @contextlib.contextmanager
 def connect(path: Path, *, read_only: bool, timeout: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a file, waiting up to ``timeout`` seconds for whoever else has it; raises WarehouseError naming the file.

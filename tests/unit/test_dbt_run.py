@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 import yaml
 
@@ -136,6 +137,22 @@ def test_what_was_loaded_ahead_and_is_not_needed_is_ended(
 
     assert process.poll() is not None
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("limit", ["300MB", None])
+def test_dbt_takes_no_more_memory_than_it_may(
+    limit: str | None, project: Path, make_settings: Callable[..., Settings], started: list["subprocess.Popen[str]"]
+) -> None:
+    with dbt_run.ahead(project, make_settings(memory_limit=limit)):
+        (process,) = started
+        environment = dict(each.split("=", 1) for each in Path(f"/proc/{process.pid}/environ").read_text().split("\0") if each)
+    with duckdb.connect() as connection:
+        ((own,),) = connection.execute("select current_setting('memory_limit')").fetchall()
+        connection.execute(f"set memory_limit = '{environment['HISTORY_MEMORY_LIMIT']}'")  # it can be read
+
+    profile = yaml.safe_load(PROFILES.read_text())["history_assets"]["outputs"]["duckdb"]
+    assert profile["settings"]["memory_limit"] == "{{ env_var('HISTORY_MEMORY_LIMIT', '4GB') }}"
+    assert environment["HISTORY_MEMORY_LIMIT"] == ("300000KB" if limit else own)
 
 
 def test_a_project_that_dbt_cannot_load_is_said_so(project: Path, home: Path, settings: Settings) -> None:

@@ -33,6 +33,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "SHRUNKEN_ROWS": "10",
         "THREADS": "2",
         "LOCK_TIMEOUT": "1.5",
+        "MEMORY_LIMIT": "2GB",
         "WEBSERVER": "127.0.0.1:3000",
         "OWNERS": "team:data, ann.b@example.com",
         "PREVIEW_ROWS": "3",
@@ -53,6 +54,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "shrunken_rows": 10,
         "threads": 2,
         "lock_timeout": 1.5,
+        "memory_limit": 2_000_000_000,
         "webserver": "127.0.0.1:3000",
         "owners": ("team:data", "ann.b@example.com"),
         "preview_rows": 3,
@@ -101,7 +103,7 @@ def test_a_setting_of_the_other_engine_is_refused(name: str, owner: str, monkeyp
     other = "snowflake" if owner == "duckdb" else "duckdb"
     variable, value = (
         f"HISTORY_{name.upper()}",
-        {"lock_timeout": "5", "unchanged_hours": "5", "transient_clones": "true"}.get(name, "X"),
+        {"lock_timeout": "5", "memory_limit": "1GB", "unchanged_hours": "5", "transient_clones": "true"}.get(name, "X"),
     )
     for each, given in (LOGIN | {"HISTORY_ENGINE": other, variable: value}).items():
         monkeypatch.setenv(each, given)

@@ -335,6 +335,16 @@ def test_bad_input_is_told_apart(landing: Landing, warehouse: DuckDBWarehouse, m
         warehouse.inventory()
 
 
+def test_the_history_is_read_with_no_more_memory_than_may_be_taken(make_settings: Callable[..., Settings]) -> None:
+    warehouse = DuckDBWarehouse(make_settings(memory_limit="300MB"))
+    with duckdb.connect(str(warehouse.history)) as connection:
+        connection.execute("create schema _history_assets")
+    with duckdb.connect(str(warehouse.history), read_only=True) as same:  # what is set is set for the whole process
+        assert warehouse.ledger() == []
+
+        assert same.execute("select current_setting('memory_limit')").fetchall() == [("286.1 MiB",)]
+
+
 def test_old_and_new_logs_are_read(landing: Landing, warehouse: DuckDBWarehouse) -> None:
     """Accounts from before 2023 have connector where newer ones have connection."""
     for log, word in (("fivetran_log", "connector"), ("fivetran_metadata", "connection")):
