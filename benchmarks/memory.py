@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("sizes", nargs="*", default=["5000"], metavar="SIZE", help="a number of tables, million, or wide")
     parser.add_argument("--before", type=int, default=120, help="nights that the ledger holds besides")
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--limit", default="400MB", help="what DuckDB may take in each process, or none for its own rule")
     return parser
 
 
@@ -33,15 +34,26 @@ def main(words: Sequence[str] | None = None) -> None:
     print(machine())
     for word in asked.sizes:
         with tempfile.TemporaryDirectory(prefix="benchmark_") as folder:
-            measure(Path(folder), word, asked.threads, asked.before)
+            measure(Path(folder), word, asked.threads, asked.before, asked.limit)
 
 
-def measure(folder: Path, word: str, threads: int, before: int) -> None:
+class Limited(Ours):
+    """This project, with a limit of what DuckDB may take."""
+
+    limit: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | ({} if self.limit == "none" else {"HISTORY_MEMORY_LIMIT": self.limit})
+
+
+def measure(folder: Path, word: str, threads: int, before: int, limited: str) -> None:
     """Print the memory of two nights of one size."""
     size = size_of(word)
-    print(f"\nmemory of a night, {size.said}, {threads} threads:", flush=True)
+    print(f"\nmemory of a night, {size.said}, {threads} threads, HISTORY_MEMORY_LIMIT={limited}:", flush=True)
     landed = Landed(folder / "ours", size)
-    ours = Ours(folder / "ours", landed, threads)
+    ours = Limited(folder / "ours", landed, threads)
+    ours.limit = limited
     expected = {}
     for night, said in enumerate(("first", "second")):
         if night:
