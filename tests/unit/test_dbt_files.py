@@ -132,6 +132,18 @@ def test_a_project_that_dbt_refuses_is_never_pointed_to(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "dbt").iterdir()) == sorted([good.folder.name, "current"])
 
 
+def test_whoever_reads_the_pointer_meanwhile_reads_one_project_or_the_other(tmp_path: Path) -> None:
+    """It is never written in place: what was opened before stays whole."""
+    first, second = (dbt_files.render(inventory(table(name, "id"))) for name in ("account", "contact"))
+    dbt_files.write(first, tmp_path, parsed)
+    with (tmp_path / "dbt" / "current").open() as pointer:
+        dbt_files.write(second, tmp_path, parsed)
+
+        assert pointer.read() == f"{first.hash}\n"
+
+    assert (tmp_path / "dbt" / "current").read_text() == f"{second.hash}\n"
+
+
 def test_the_hash_follows_the_content() -> None:
     one, same, other = (dbt_files.render(inventory(table(name, "a"))) for name in ("t", "t", "u"))
 
