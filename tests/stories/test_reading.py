@@ -322,6 +322,23 @@ def test_a_spine_over_all_keys_and_nights_sees_what_was_known(history: History) 
     check_spine(history, [], dt.timedelta(0))
 
 
+def test_a_column_that_tells_rows_apart_at_any_time_joins_as_a_key_does(history: History) -> None:
+    """The versions of a row that has its value for several nights follow one another, and are no copies."""
+    states = {day: state for day, state in TABLES["account"].items() if state}
+    known = [(row["value"], cutoff(day), row["id"], row.get("late")) for day, state in states.items() for row in state.rows]
+    assert {value for value, *_, late in known if late} & {value for value, *_, late in known if not late}
+
+    found = history.point_in_time(
+        spine_table([(value, moment) for value, moment, *_ in known]),
+        {"crm.account": {"key": "value"}},
+        time="moment",
+        columns={"crm.account": ["id", "late"]},
+        deleted=True,
+    )
+
+    assert [tuple(row.values()) for row in found.select(["key", "moment", "id", "late"]).to_pylist()] == known
+
+
 def test_nothing_of_tomorrow_is_ever_seen(history: History) -> None:
     """Every value tells the day that it was landed for; the source's own dates are all of the day after."""
     moments = [cutoff(1) + dt.timedelta(hours=hours) for hours in range(0, 9 * 24, 5)]

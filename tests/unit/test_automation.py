@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from history_assets import healing
 from history_assets.automation import check_sensors, fold_requests, nightly_schedule, snapshot_sensors
-from history_assets.healing import healing_sensor, missing_folds
+from history_assets.healing import healing_sensor, missing_clones, missing_folds
 from history_assets.inventory import Inventory, KeySource, Schema, Table
 from history_assets.jobs import asset_jobs
 from history_assets.naming import clone_key, history_key
@@ -438,6 +438,15 @@ def test_the_schedule_and_the_sensors_run_from_the_start(make_warehouse: MakeWar
         ),
         dg.DefaultSensorStatus.RUNNING,
     )
+
+
+@pytest.mark.usefixtures("landed")
+def test_healing_leaves_a_night_to_the_others_for_a_quarter_of_an_hour(make_settings: Callable[..., Settings]) -> None:
+    warehouse = DuckDBWarehouse(make_settings(healing_days=1))
+    cutoff = warehouse.settings.cutoffs().at(dt.date(2026, 10, 20))
+    wanted = [missing_clones(INVENTORY, warehouse, {}, (), cutoff + dt.timedelta(minutes=minutes)) for minutes in (14, 15)]
+
+    assert wanted == [{}, {dt.date(2026, 10, 20): ["billing", "crm", "web shop"]}]
 
 
 def test_clones_that_are_new_to_healing_are_looked_at_over_several_ticks(
