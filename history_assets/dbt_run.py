@@ -28,8 +28,8 @@ from history_assets.progress import Watch, unwatched
 from history_assets.settings import RUN_VARIABLE, Settings
 from history_assets.warehouse import open_warehouse
 
-_DBT = (sys.executable, "-c", "from dbt.cli.main import cli; cli()")
-"""dbt's command, with this Python and whatever PATH is; Python warns of ``-m dbt.cli.main``, which its own package imports."""
+_DBT = "from dbt.cli.main import cli; cli()"
+"""dbt's command, whatever PATH is; Python warns of ``-m dbt.cli.main``, which its own package imports."""
 
 _LOCKED = 75
 """Exit code of a child that could not have the history to itself; EX_TEMPFAIL of sysexits.h."""
@@ -75,7 +75,7 @@ class NightResult:
 def parse(project: Path, settings: Settings) -> None:
     """Have dbt parse a project folder, leaving its manifest in ``target``; raises ProjectError with what dbt said."""
     folders = _folders(project, project / "target", settings.engine)
-    command = [*_DBT, "parse", "--quiet", "--no-use-colors", *folders]
+    command = [sys.executable, "-c", _DBT, "parse", "--quiet", "--no-use-colors", *folders]
     done = subprocess.run(command, cwd=project, env=_environment(settings), capture_output=True, text=True, check=False)  # noqa: S603 - own arguments
     if done.returncode != 0 or not (project / "target" / "manifest.json").is_file():
         said = " ".join((done.stdout.strip() or done.stderr).split())[-_SAID:]

@@ -34,7 +34,7 @@ Cloned = Mapping[str, Mapping[dt.date, str]]
 BOUND = 10
 """Dates of which one tick asks for clones, and dates of which it asks for folds."""
 
-LOOKED_AT = 25
+LOOKED_AT = 50
 """Clones that are new to it of which one tick finds out what became of them: on DuckDB each is a file to open."""
 
 
