@@ -17,6 +17,8 @@ from tests.fakes.snowflake.emulator import Emulator
 from tests.stories.account import Account, Typed
 from tests.stories.test_hostile import PIECES
 
+pytestmark = pytest.mark.slow
+
 DATE = "2026-10-20"
 OWN_PIECES = (
     "a.b",
