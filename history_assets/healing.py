@@ -34,7 +34,7 @@ Cloned = Mapping[str, Mapping[dt.date, str]]
 BOUND = 10
 """Dates of which one tick asks for clones, and dates of which it asks for folds."""
 
-LOOKED_AT = 50
+LOOKED_AT = 25
 """Clones that are new to it of which one tick finds out what became of them: on DuckDB each is a file to open."""
 
 
@@ -99,23 +99,21 @@ def missing_folds(
     """Return the tables that no run has folded of a clone that is there, by date, and the cursor for the next look.
 
     The cursor knows each date by its clones and the gates in force, with the schemas that are worth another look while these
-    stay as they are; so what is folded and done with is not read again. A look at many clones takes several ticks.
+    stay as they are, and those that no tick has looked at yet; so what is folded and done with is not read again.
     """
     oldest = warehouse.settings.cutoffs().latest(now) - dt.timedelta(days=warehouse.settings.healing_days - 1)
     names = [schema.name for schema in inventory.schemas if schema.name in cloned]
     dates = sorted({date for name in names for date in cloned[name] if date >= oldest})
     known: dict[str, Any] = json.loads(cursor or "{}")
-    after: dict[str, tuple[str, list[str]]] = {}
-    look, fresh = set[tuple[str, dt.date]](), 0
+    after: dict[str, tuple[str, list[str], list[str]]] = {}
+    look, left = set[tuple[str, dt.date]](), LOOKED_AT
     for date in dates:
         marks = {name: mark for name in names if (mark := cloned[name].get(date))}
-        mark, (before, still) = digest_of([warehouse.settings.gates_in_force(), marks]), known.get(str(date), ("", []))
-        if mark != before and fresh and fresh + len(marks) > LOOKED_AT:
-            after[str(date)] = (before, still)  # as it was: the next tick comes to it
-            continue
-        fresh += len(marks) if mark != before else 0
-        look |= {(name, date) for name in (still if mark == before else marks) if name in marks}
-        after[str(date)] = (mark, [])
+        mark, (before, again, *unseen) = digest_of([warehouse.settings.gates_in_force(), marks]), known.get(str(date), ("", []))
+        unseen = list(itertools.chain(*unseen)) if mark == before else list(marks)
+        look |= {(name, date) for name in (*(again if mark == before else ()), *unseen[:left]) if name in marks}
+        after[str(date)] = (mark, [], unseen[left:])
+        left -= len(unseen) - len(unseen[left:])
     clones = warehouse.find_clones({name for name, _ in look}, {date for _, date in look}) if look else {}
     wanted = collections.defaultdict[dt.date, list[TableRef]](list)
     for name in sorted({name for name, _ in look}):
