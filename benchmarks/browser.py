@@ -1,7 +1,7 @@
 """Pages of the Dagster UI until a headless Chromium shows them: run by ``benchmarks.location --browser PYTHON``.
 
-A script of its own, since only this needs Playwright: ``PYTHON benchmarks/browser.py URL DATE`` prints, as JSON, the seconds of
-each page for a browser that comes for the first time, and for one that has seen the UI before.
+A script of its own, since only this needs Playwright: ``PYTHON benchmarks/browser.py URL DATES`` prints, as JSON, the seconds of
+each page, for as many DATES, to a browser that comes for the first time, and for one that has seen the UI before.
 """
 
 import json
@@ -17,13 +17,13 @@ PAGES = {
     "asset graph": ("/asset-groups", r"^s\d\d$"),
     "a schema's graph": (f"{GROUP}/lineage", "Latest event"),
     "a schema's list": (f"{GROUP}/list", r"history.*t\d\d"),
-    "partitions of an asset": ("/assets/history/s00/t00?view=partitions", "^{date}$"),
+    "partitions of an asset": ("/assets/history/s00/t00?view=partitions", r"^Materialized \({dates}\)$"),
 }
 
 
 def main() -> None:
     """Open every page twice."""
-    url, date = sys.argv[1:3]
+    url, dates = sys.argv[1:3]
     seconds = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
@@ -34,7 +34,7 @@ def main() -> None:
                 page = context.new_page()
                 began = time.perf_counter()
                 page.goto(url + path, wait_until="commit")
-                shown = f"text=/{text.replace('{date}', date)}/ >> visible=true"
+                shown = f"text=/{text.replace('{dates}', dates)}/ >> visible=true"
                 try:
                     page.locator(shown).first.wait_for(timeout=60_000)
                 except Error as error:

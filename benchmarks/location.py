@@ -79,7 +79,7 @@ def measure(home: Path, tables: int, asked: argparse.Namespace) -> None:
         ask_pages(ui, size, asked.runs)
         check_pages(ui, size, dates)
         if asked.browser:
-            see_pages(ui, asked.browser, str(today))
+            see_pages(ui, asked.browser, len(dates))
         print(f"\nticks, {tables:,} tables x {len(dates)} dates:", flush=True)
         tick(ui, asked.runs, after)
         print("\nmemory:")
@@ -184,10 +184,10 @@ def _queries(page: str, size: Size) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield name, {"assetKeys": visible}
 
 
-def see_pages(ui: Served, python: str, date: str) -> None:
-    """Print what a browser takes until it shows the pages."""
+def see_pages(ui: Served, python: str, dates: int) -> None:
+    """Print what a browser takes until it shows the pages, for so many dates."""
     script = Path(__file__).with_name("browser.py")
-    done = subprocess.run([python, script, ui.url, date], env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run([python, script, ui.url, str(dates)], env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"the browser ended with {done.returncode}: {done.stderr[-2000:]}")
     for page, (first, again) in json.loads(done.stdout).items():
