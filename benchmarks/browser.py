@@ -1,7 +1,7 @@
 """Pages of the Dagster UI until a headless Chromium shows them: run by ``benchmarks.location --browser PYTHON``.
 
-A script of its own, since only this needs Playwright: ``PYTHON benchmarks/browser.py URL DATES`` prints, as JSON, the seconds of
-each page, for as many DATES, to a browser that comes for the first time, and for one that has seen the UI before.
+A script of its own, since only this needs Playwright: ``PYTHON benchmarks/browser.py URL DATES`` prints, as JSON, the seconds
+of each page, for as many DATES, to a browser that comes for the first time, and for one that has seen the UI before.
 """
 
 import json
