@@ -48,21 +48,21 @@ class LogSource:
         self._warehouse = warehouse
         self._floor = floor
         self._lock = threading.Lock()
-        self._log: Log | None = None
+        self._read: tuple[str, Log] | None = None
 
     def known(self, schema: str, since: dt.datetime, now: dt.datetime) -> Known | None:  # noqa: ARG002 - it is read whole
         """See ``SyncSource``."""
-        log = self._read()
+        log = self._newest()
         syncs = syncs_of(schema, log)
         return None if syncs is None or log.last is None else Known(tuple(syncs), self._floor, log.last)
 
-    def _read(self) -> Log:
-        if not self._warehouse.reaches_back:
-            return Log(self._warehouse.sync_events(self._floor))  # what is cloned is now, so what is known must be of now
-        with self._lock:  # the past stays as it is: once a run, however many schemas
-            if self._log is None:
-                self._log = Log(self._warehouse.sync_events(self._floor))
-            return self._log
+    def _newest(self) -> Log:
+        # However many schemas there are, it is read once; again only if it went on, for what is cloned may be now.
+        with self._lock:
+            mark = self._warehouse.log_mark()
+            if self._read is None or self._read[0] != mark:
+                self._read = mark, Log(self._warehouse.sync_events(self._floor))
+            return self._read[1]
 
 
 class ApiSource:

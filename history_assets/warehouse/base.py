@@ -124,6 +124,13 @@ class Warehouse(abc.ABC):
         What was logged before ``since`` (aware) may be left out, as may all but the last of the writes into a schema.
         """
 
+    def log_mark(self) -> str:
+        """Return a mark of what ``sync_events`` tells, another once more is logged; it opens nothing.
+
+        It is always the same where clones are of the past, which the log does not tell otherwise later.
+        """
+        return ""
+
     @abc.abstractmethod
     def await_history(self) -> None:
         """Wait until histories can be written; raises WarehouseError when another process keeps them to itself for too long."""

@@ -135,6 +135,9 @@ class DuckDBWarehouse(Warehouse):
                     found += duckdb_log.events(connection, log, since)
         return found
 
+    def log_mark(self) -> str:
+        return " ".join(mark(self.raw / f"{log}{_SUFFIX}") for log in LOGS)
+
     def await_history(self) -> None:
         create(self.history, self.settings.lock_timeout)
         with self._open(self.history, read_only=False):

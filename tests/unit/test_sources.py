@@ -280,6 +280,39 @@ def test_a_real_log_tells_once_of_each_sync_under_old_and_new_names(
     assert LogSource(warehouse, CUTOFF).known("instagram_business", CUTOFF, NOW) is None
 
 
+def test_a_log_is_read_once_for_all_schemas_and_again_when_it_went_on(
+    landing: Landing, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded engine clones what is now: a sync that begins between two clones of a run is seen by the second."""
+    landing.execute(
+        "fivetran_log",
+        "2026-11-21T20:00",
+        "create table connection as select 'id' as connection_id, 'crm' as connection_name",
+        "create table log (connection_id varchar, time_stamp timestamptz, message_event varchar, message_data varchar)",
+        "insert into log values ('id', '2026-11-21 20:00:00+00', 'sync_start', null), "
+        "('id', '2026-11-21 21:00:00+00', 'sync_end', null)",
+    )
+    reads: list[dt.datetime | None] = []
+    read = warehouse.sync_events
+    monkeypatch.setattr(warehouse, "sync_events", lambda since: reads.append(since) or read(since))
+    source = LogSource(warehouse, SINCE)
+    ended = Sync("crm", CUTOFF - 4 * HOUR, CUTOFF - 3 * HOUR, SyncStatus.SUCCESSFUL)
+
+    assert [source.known("crm", SINCE, NOW), source.known("shop", SINCE, NOW)] == [
+        Known((ended,), SINCE, CUTOFF - 3 * HOUR),
+        None,
+    ]
+    assert reads == [SINCE]
+
+    landing.execute(
+        "fivetran_log", "2026-11-21T20:00", "insert into log values ('id', '2026-11-21 23:00:00+00', 'sync_start', null)"
+    )
+
+    running = Sync("crm", CUTOFF - HOUR, None, None)
+    assert source.known("crm", SINCE, NOW) == Known((ended, running), SINCE, CUTOFF - HOUR)
+    assert reads == [SINCE, SINCE]
+
+
 class EndingLog:
     """A log that ends at an instant; what it tells of is one sync."""
 
