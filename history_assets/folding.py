@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 from history_assets import dbt_run
+from history_assets.dbt_child import Night, NightResult
 from history_assets.dbt_files import DbtProject
 from history_assets.errors import SettingsError
 from history_assets.failures import Kind, Problem
@@ -92,7 +93,7 @@ def fold(
     force: bool = False,
     entered: Callable[[Sequence[Applied]], Any] = lambda rows: None,  # noqa: ARG005 - nobody asked
     watch: Watch = unwatched,
-) -> dict[dt.date, dbt_run.NightResult]:
+) -> dict[dt.date, NightResult]:
     """Fold every planned table that is not folded yet, date by date, and return what dbt said of each date.
 
     One that cannot have changed is entered into the ledger as it was. Those of the first date are entered before dbt folds the
@@ -100,7 +101,7 @@ def fold(
     ``force`` folds all, folded or not, changed or not, and opens every gate. Raises SettingsError when the rule of cutoffs is
     not the one that the history was built with.
     """
-    plans, results = sorted(plans, key=lambda each: each.date), dict[dt.date, dbt_run.NightResult]()
+    plans, results = sorted(plans, key=lambda each: each.date), dict[dt.date, NightResult]()
     skipping = warehouse.settings.skip_unchanged and not force
     with dbt_run.ahead(project.folder, warehouse.settings):
         while True:
@@ -197,7 +198,7 @@ def night(
     allow: Collection[Gate] = (),
     force: bool = False,
     raw: Raw | None = None,
-) -> dbt_run.Night:
+) -> Night:
     """Return the dbt invocation of a date: what the macros are told of it, and of each table as its clone has it."""
     raw, settings = raw or Raw.read(warehouse, [each], {each.date: todo}), warehouse.settings
     run = {
@@ -220,7 +221,7 @@ def night(
             for schema in sorted(_schemas(todo))
         },
     }
-    return dbt_run.Night(run, {snapshot_name(*table): _told(raw, each.date, table, warehouse) for table in todo})
+    return Night(run, {snapshot_name(*table): _told(raw, each.date, table, warehouse) for table in todo})
 
 
 def _told(raw: Raw, date: dt.date, ref: TableRef, warehouse: Warehouse) -> dict[str, Any]:
@@ -240,7 +241,7 @@ def _schemas(tables: Collection[TableRef]) -> set[str]:
     return {schema for schema, _ in tables}
 
 
-def problems_with(each: Plan, ledger: Collection[Applied], result: dbt_run.NightResult | None) -> list[Problem]:
+def problems_with(each: Plan, ledger: Collection[Applied], result: NightResult | None) -> list[Problem]:
     """Return every selected table of a date that the ledger does not hold afterwards, with what its gate or dbt said."""
     held_back = {(row.schema, row.table): row.problem for row in ledger if row.date == each.date and row.problem}
     problems = [Problem(_asset(table), str(each.date), reason) for table, reason in each.failures.items()]

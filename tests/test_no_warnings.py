@@ -158,7 +158,7 @@ def test_no_process_warns_of_anything_that_is_ours_to_mend(story: Told) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "part", ["dagster code-server start", "dagster-webserver", "dagster-daemon run", "history_assets.dbt_run", "known.py"]
+    "part", ["dagster code-server start", "dagster-webserver", "dagster-daemon run", "history_assets.dbt_child", "known.py"]
 )
 def test_every_process_was_listened_to(story: Told, part: str) -> None:
     assert [command for command in story.commands if part in command] != []

@@ -1,16 +1,16 @@
-"""A stand-in for ``python -m history_assets.dbt_run`` whose dbt is killed before a given statement.
+"""A stand-in for ``python -m history_assets.dbt_child`` whose dbt is killed before a given statement.
 
 It gets a third argument, JSON: per home, how many statements its dbt may execute before SIGKILL, null for all of them. It loads
-dbt once, and then folds each home in a fork of its own, which goes through ``history_assets.dbt_run`` as if it were alone.
+dbt once, and then folds each home in a fork of its own, which goes through ``history_assets.dbt_child`` as if it were alone.
 Multi-statement strings are executed one statement at a time, so that a kill can fall between them. Each home's ``statements``
 says, one JSON line each, what was about to be executed.
 """
 
-import contextlib
 import json
 import os
 import signal
 import sys
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from typing import Any
 import duckdb
 from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
 
-from history_assets import dbt_run
+from history_assets import dbt_child
 
 execute = DuckDBCursorWrapper.execute
-fold_night = dbt_run._fold_night
+fold_night = dbt_child._fold_night
 
 
 def die() -> None:
@@ -66,7 +66,7 @@ def fold_each(homes: Mapping[str, int | None]) -> None:
 
 
 def first_forking(homes: dict[str, int | None]) -> Any:
-    def fold(*asked: Any) -> dbt_run.NightResult:
+    def fold(*asked: Any) -> dbt_child.NightResult:
         if homes:
             fold_each(homes)
             homes.clear()
@@ -76,8 +76,9 @@ def first_forking(homes: dict[str, int | None]) -> Any:
 
 
 if __name__ == "__main__":
-    dbt_run.connect = lambda *_, **__: contextlib.nullcontext()  # DuckDB does not survive a fork: only the forks open it
-    dbt_run._fold_night = first_forking(json.loads(sys.argv[3]))
-    dbt_run._child(Path(sys.argv[1]), Path(sys.argv[2]))
+    # DuckDB does not survive a fork: only the forks open it.
+    dbt_child.open_warehouse = lambda _: types.SimpleNamespace(await_history=lambda: None)
+    dbt_child._fold_night = first_forking(json.loads(sys.argv[3]))
+    dbt_child.main(Path(sys.argv[1]), Path(sys.argv[2]))
     sys.stdout.flush()
     os._exit(0)  # a fork; tearing dbt down in one ends in a segmentation fault

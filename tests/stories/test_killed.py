@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from history_assets import dbt_run
+from history_assets import dbt_child, dbt_run
 from history_assets.errors import ProjectError
 from history_assets.folding import Plan, night
 from history_assets.naming import quote
@@ -77,7 +77,7 @@ class Prepared:
         (home / "clones").symlink_to(self.settings.home / "clones")
         return home
 
-    def fold(self, home: Path, numbers: Sequence[int] = (3, 1), say: Any = lambda _: None) -> list[dbt_run.NightResult]:
+    def fold(self, home: Path, numbers: Sequence[int] = (3, 1), say: Any = lambda _: None) -> list[dbt_child.NightResult]:
         settings = self.settings.model_copy(update={"home": home})
         return dbt_run.fold(self.project, [self.nights[number] for number in numbers], settings, say)
 
@@ -117,7 +117,7 @@ def killing(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Have dbt's process fold each of some homes, killed after so many statements; null for all of them."""
     popen = subprocess.Popen
 
-    def kill(prepared: Prepared, homes: Mapping[Path, int | None]) -> list[dbt_run.NightResult]:
+    def kill(prepared: Prepared, homes: Mapping[Path, int | None]) -> list[dbt_child.NightResult]:
         asked = json.dumps({str(home): allowed for home, allowed in homes.items()})
 
         def start(command: Sequence[str], env: Mapping[str, str], **rest: Any) -> subprocess.Popen[str]:

@@ -16,7 +16,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from history_assets import dbt_run
+from history_assets import dbt_child, dbt_run
 from history_assets.errors import ProjectError
 from history_assets.folding import Plan, night
 from history_assets.refresh import refresh
@@ -65,7 +65,7 @@ class Shop:
         self.project = refresh(self.settings, self.warehouse).project.folder
         account.emulator.log.clear()
 
-    def night(self, number: int, *tables: tuple[str, str]) -> dbt_run.Night:
+    def night(self, number: int, *tables: tuple[str, str]) -> dbt_child.Night:
         chosen = tables or (ITEMS, ORDERS)
         clone = self.clones[number]
         return night(Plan(clone.date, {"SHOP": clone}, chosen, {}), chosen, self.warehouse)
@@ -77,10 +77,10 @@ class Shop:
         self.clones.append(self.warehouse.clone("SHOP", date, lambda: None))
         self.emulator.log.clear()
 
-    def fold(self, *nights: dbt_run.Night) -> list[dbt_run.NightResult]:
+    def fold(self, *nights: dbt_child.Night) -> list[dbt_child.NightResult]:
         return dbt_run.fold(self.project, nights, self.settings, lambda _: None)
 
-    def together(self, nights: Sequence[dbt_run.Night]) -> list[list[dbt_run.NightResult]]:
+    def together(self, nights: Sequence[dbt_child.Night]) -> list[list[dbt_child.NightResult]]:
         """Fold each night in a process of its own; neither begins its transaction before both have read their facts."""
         both_know = threading.Barrier(len(nights), timeout=60)
         waited = set[int]()
@@ -111,7 +111,7 @@ def numbers(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return sorted((tuple(int(value) if hasattr(value, "as_tuple") else value for value in row) for row in rows), key=repr)
 
 
-DONE = dbt_run.NightResult({}, None)
+DONE = dbt_child.NightResult({}, None)
 APPLIED = {
     "SHOP.ITEMS": [(1, "applied", 2), (2, "applied", 3), (3, "applied", 2)],
     "SHOP.ORDERS": [(1, "applied", 3), (2, "applied", 3), (3, "applied", 2)],

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from history_assets import dbt_run
+from history_assets import dbt_child, dbt_run
 from history_assets.folding import Plan, TableRef, night
 from history_assets.naming import quote
 from history_assets.refresh import refresh
@@ -77,7 +77,7 @@ class Bench:
         """Return the tables of some orders."""
         return [(schema, name) for schema in schemas for name in self.tables[schema]]
 
-    def nights(self, schemas: Sequence[str], numbers: Sequence[int]) -> list[dbt_run.Night]:
+    def nights(self, schemas: Sequence[str], numbers: Sequence[int]) -> list[dbt_child.Night]:
         """Return the nights of some orders, all of a date in one invocation of dbt."""
         tables, made = self.refs(schemas), []
         for date in map(date_of, numbers):
@@ -86,7 +86,7 @@ class Bench:
             made.append(night(Plan(date, clones, tuple(tables), {}), tables, self.warehouse))
         return made
 
-    def fold(self, nights: Sequence[dbt_run.Night]) -> None:
+    def fold(self, nights: Sequence[dbt_child.Night]) -> None:
         results = dbt_run.fold(self.project.folder, nights, self.settings, lambda _: None)
         for asked, result in zip(nights, results, strict=True):
             assert (result.failed, result.error) == ({}, None), asked.run["clone_date"]

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from history_assets import dbt_run
+from history_assets import dbt_child, dbt_run
 from history_assets.errors import WarehouseError
 from history_assets.folding import Plan, night
 from history_assets.refresh import refresh
@@ -47,7 +47,7 @@ class Shop:
     def fold(self, *numbers: int, **changed: Any) -> None:
         settings = self.settings.model_copy(update=changed)
         results = dbt_run.fold(self.project, [self.nights[number] for number in numbers], settings, lambda _: None)
-        assert results == [dbt_run.NightResult({}, None)] * len(numbers)
+        assert results == [dbt_child.NightResult({}, None)] * len(numbers)
 
     def together(self, *nights: int) -> list[int | None]:
         """Fold each night in a process of its own, all at once, and return how the processes ended."""
@@ -71,8 +71,8 @@ class Shop:
         self.warehouse.history.unlink(missing_ok=True)
 
 
-def _fold(project: Path, settings: Settings, night: dbt_run.Night) -> None:
-    assert dbt_run.fold(project, [night], settings, lambda _: None) == [dbt_run.NightResult({}, None)]
+def _fold(project: Path, settings: Settings, night: dbt_child.Night) -> None:
+    assert dbt_run.fold(project, [night], settings, lambda _: None) == [dbt_child.NightResult({}, None)]
 
 
 @pytest.fixture(scope="module")

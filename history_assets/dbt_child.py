@@ -1,0 +1,162 @@
+"""The process in which dbt folds nights: ``python -m history_assets.dbt_child REQUEST ANSWER``.
+
+Belongs here: what that process does, and the words in which it is asked and answers. Does not belong here: who starts it and
+waits for it (``dbt_run``).
+
+It loads a project when the first line of its input names one, and folds what REQUEST says, each night by one invocation of dbt
+with the one loaded manifest, when a second line comes. ANSWER is there when it is done.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from history_assets.dbt_checkpoints import Checkpoints
+from history_assets.errors import WarehouseError
+from history_assets.own_process import OwnProcess
+from history_assets.settings import RUN_VARIABLE, Settings
+from history_assets.warehouse import open_warehouse
+
+LOCKED = 75
+"""Exit code of a child that could not have the history to itself; EX_TEMPFAIL of sysexits.h."""
+
+FOLDED = ".\n"
+"""What the child says of each table that it is done with, however that went."""
+
+_PROJECT = "history_assets"
+"""Name of the dbt project, as dbt_project/dbt_project.yml has it."""
+
+_SILENT = ("--quiet", "--log-level", "none", "--no-write-json")
+"""What failed is in the results; dbt would make a line of every event only to drop it, and write its manifest each night."""
+
+_CHOSEN = "chosen"
+"""Tag of the snapshots of a night: dbt holds each name that it is given against each node, which is slow for thousands."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Night:
+    """One dbt invocation: what the macros are told of the run, and of each table to be folded, by its snapshot's name."""
+
+    run: Mapping[str, Any]
+    tables: Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class NightResult:
+    """What became of a night: an error per snapshot that failed, and one for the whole where dbt did not get that far."""
+
+    failed: Mapping[str, str]
+    error: str | None
+
+
+def folders_of(project: Path, target: Path, engine: str) -> list[str]:
+    """Return the arguments of any command of dbt's that say where its files are."""
+    return [
+        "--project-dir",
+        str(project),
+        "--profiles-dir",
+        str(project),
+        "--target-path",
+        str(target),
+        "--target",
+        engine,
+        "--log-level-file",
+        "none",
+    ]
+
+
+def main(request: Path, answer: Path) -> None:
+    """Load, wait to be told, fold, answer."""
+    begin = json.loads(sys.stdin.readline())
+    runner, folders = _load(Path(begin["project"]), begin["engine"], request.parent / "target")
+    if not sys.stdin.readline():
+        return  # there was nothing to fold
+    asked = json.loads(request.read_text())
+    try:
+        # dbt would wait too, but neither as long as it is told nor with a word of what it waits for.
+        open_warehouse(Settings(**asked["settings"])).await_history()
+    except WarehouseError as error:
+        print(error, flush=True)  # noqa: T201 - the parent reads it
+        sys.exit(LOCKED)
+    results = [_fold_night(runner, night, folders) for night in asked["nights"]]
+    answer.write_text(json.dumps([dataclasses.asdict(result) for result in results]))
+
+
+def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
+    """Return a runner of dbt's with a project's manifest, and the arguments that say where its files are."""
+    target.mkdir()
+    # Two runs may share a project, so each writes into a folder of its own, starting from the saved parse.
+    shutil.copy2(project / "target" / "partial_parse.msgpack", target)
+    folders = folders_of(project, target, engine)
+
+    from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt_common.clients.jinja import template_cache
+
+    parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
+    if not parsed.success:
+        raise SystemExit(f"dbt could not load the project in {project}: {parsed.exception}")
+    manifest = cast(Manifest, parsed.result)
+    for macro in manifest.macros.values():
+        if macro.package_name == _PROJECT:
+            template_cache.get_node_template(macro)  # as dbt does when it first comes to it, in each thread; now there is time
+    return dbtRunner(manifest=manifest, callbacks=[_say_folded, *([_checkpointing()] if engine == "duckdb" else [])]), folders
+
+
+def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:
+    os.environ[RUN_VARIABLE] = json.dumps(night["run"])
+    for node in filter(lambda node: node.resource_type == "snapshot", runner.manifest.nodes.values()):
+        # Not by the environment, all of which dbt goes through for every event that it logs.
+        node.config.meta["run"] = night["tables"].get(node.name)
+        node.tags = [_CHOSEN] if node.name in night["tables"] else []
+    began = time.monotonic()
+    # The cache is of no use: the macros look at the one table that they fold.
+    done = runner.invoke(["snapshot", *_SILENT, "--no-populate-cache", "--select", f"tag:{_CHOSEN}", *folders])
+    nodes = getattr(done.result, "results", None) or []
+    failed = {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")}
+    asked, seconds = len(night["tables"]), time.monotonic() - began
+    said = f"{night['run']['clone_date']}: {asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
+    print(said, flush=True)  # noqa: T201 - the parent reads it
+    return NightResult(failed, str(done.exception) if done.exception else None)
+
+
+def _checkpointing() -> Callable[[Any], None]:
+    """Return what has checkpoints made as tables begin and end."""
+    from dbt.adapters.factory import get_adapter_by_type
+    from dbt_common.exceptions import DbtRuntimeError
+
+    def checkpoint() -> None:
+        adapter: Any = get_adapter_by_type("duckdb")  # type: ignore[no-untyped-call]
+        try:
+            with adapter.connection_named("checkpoint"):
+                adapter.execute("checkpoint", auto_begin=False)
+        except DbtRuntimeError as error:  # which would be taken for that of a table, whereas only memory is lost by it
+            print(f"no checkpoint was made: {error}", flush=True)  # noqa: T201 - the parent reads it
+
+    checkpoints = Checkpoints(checkpoint)
+
+    def told(event: Any) -> None:
+        if event.info.name == "NodeStart":
+            checkpoints.began(event.data.node_info.unique_id)
+        elif event.info.name == "NodeFinished":
+            checkpoints.ended(event.data.node_info.unique_id)
+
+    return told
+
+
+def _say_folded(event: Any) -> None:
+    if event.info.name == "NodeFinished":
+        sys.stdout.write(FOLDED)  # whole, from whichever of dbt's threads
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    process = OwnProcess()
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    process.code = 0
