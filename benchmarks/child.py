@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from history_assets import dbt_run
+from history_assets import dbt_child
 
 
 class Recorder:
@@ -98,14 +98,14 @@ def run_dbt(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     with tempfile.TemporaryDirectory() as target:
         project = Path(asked["project"])
-        folders = dbt_run._folders(project, Path(target), "duckdb")
+        folders = dbt_child.folders_of(project, Path(target), "duckdb")
         parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
         if not parsed.success:
             raise SystemExit(f"dbt could not load {project}: {parsed.exception}")
         recorder = Recorder(dbtRunner(manifest=parsed.result))
         for night in asked["nights"]:
             if asked["kind"] == "ours":
-                dbt_run._fold_night(recorder, night, folders)
+                dbt_child._fold_night(recorder, night, folders)
             else:
                 os.environ.update(night)
                 recorder.invoke(["snapshot", "--quiet", *folders])
