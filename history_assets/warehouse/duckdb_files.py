@@ -25,12 +25,16 @@ _LOCKED = ("Could not set lock", "different configuration than existing connecti
 _BLOCK = 65_536
 """Bytes of a block of the history: a quarter of what DuckDB takes, since each column of each table has one, however small."""
 
+_FORMAT = "v1.2.0"
+"""The oldest DuckDB that can read the history; for an older one it would write 3 KB of statistics for each column."""
+
 
 def create(path: Path, timeout: float) -> None:
     """Make a file that is to hold many small tables, unless it is there."""
     if not path.exists():
         with duckdb.connect() as connection:
-            _waiting(timeout)(connection.execute, f"attach {quote_literal(str(path))} as made (block_size {_BLOCK})")
+            options = f"block_size {_BLOCK}, storage_version {quote_literal(_FORMAT)}"
+            _waiting(timeout)(connection.execute, f"attach {quote_literal(str(path))} as made ({options})")
 
 
 def memory_limit(limit: int | None) -> str:

@@ -378,3 +378,22 @@ def test_a_log_that_lacks_columns_is_refused_by_name(landing: Landing, warehouse
         warehouse.sync_events()
 
     assert str(refused.value) == "found a log of Fivetran in fivetran_log without data: exclude it from raw"
+
+
+def test_a_new_history_is_of_small_blocks_and_small_statistics(make_settings: Callable[..., Settings]) -> None:
+    """Of thousands of small tables, what is read whenever the file is opened would be most of it."""
+    warehouse = DuckDBWarehouse(make_settings())
+    warehouse.await_history()
+    tables = ", ".join(f"c{number} integer" for number in range(100))
+    with duckdb.connect(str(warehouse.history)) as connection:
+        connection.execute(f"create table wide ({tables})")
+        connection.execute(f"insert into wide select {', '.join(['1'] * 100)}")
+        connection.execute("checkpoint")
+        ((tags, size),) = connection.execute(
+            "select tags, block_size from duckdb_databases(), pragma_database_size() as of_file "
+            "where of_file.database_name = duckdb_databases.database_name"
+        ).fetchall()
+
+    assert (tags["storage_version"], size) == ("v1.2.0+", 65_536)
+    # 3 KB of statistics for each of its columns would be 300.
+    assert warehouse.history.stat().st_size < 8 * 65_536
