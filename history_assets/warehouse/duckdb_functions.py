@@ -6,7 +6,7 @@ A table macro puts together the text of a query, once its arguments are known: s
 and takes no more than constants. It names the database as the file does, ``history``, whoever attaches it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import duckdb
 
@@ -18,6 +18,8 @@ from history_assets.warehouse.functions_sql import Offer, current, in_the_way, i
 from history_assets.warehouse.values import LEDGER_SCHEMA, Applied
 
 _DIGESTS = f"{quote(LEDGER_SCHEMA)}.functions"
+_NIGHT, _QUERY = (LEDGER_SCHEMA, "cutoff_of"), (LEDGER_SCHEMA, "query_of")
+"""What all functions share."""
 
 
 def stale(connection: duckdb.DuckDBPyConnection, ledger: Collection[Applied]) -> list[Offer]:
@@ -35,6 +37,8 @@ def write(connection: duckdb.DuckDBPyConnection, wanted: Sequence[Offer]) -> lis
         f"create table if not exists {_DIGESTS} (schema_name varchar, table_name varchar, digest varchar, "
         "primary key (schema_name, table_name))"
     )
+    for statement in shared(_database(connection)):
+        connection.execute(statement)
     said = []
     for offer in wanted:
         connection.execute("begin")
@@ -67,9 +71,29 @@ def make_room(connection: duckdb.DuckDBPyConnection, ledger: Collection[Applied]
             connection.execute(f"delete from {_DIGESTS} where schema_name = ? and table_name = ?", [schema, table])
 
 
+def shared(database: str) -> Iterator[str]:
+    """Yield the statements that make what all functions share: a night's cutoff, and the text of a query of its rows.
+
+    What each function has of its own is read whenever the file is opened, and so is short.
+    """
+    schema, table, day = "its_schema", "its_table", "its_day"
+    said = f"' in the history of ' || {schema} || '.' || {table} || ': the nearest that it holds are '"
+    night = night_of(schema, table, said, _path(database, LEDGER_SCHEMA, "applied"), day, "error({})")
+    yield f"create or replace macro {_path(database, *_NIGHT)}({schema}, {table}, {day}) as ({night})"
+    names = " || ', ' || ".join(f"'''' || replace({name}, '''', '''''') || ''''" for name in (schema, table))
+    cutoff = f"{quote_literal(_path(database, *_NIGHT))} || '(' || {names} || ', date ''' || {day} || ''')'"
+    rows = f"'h.dbt_valid_from <= ' || {cutoff} || ' and (h.dbt_valid_to is null or h.dbt_valid_to > ' || {cutoff} || ')'"
+    wrong = f"'found ' || {day} || ' where a clone date was expected: write it as YYYY-MM-DD, for example 2026-11-22'"
+    yield (
+        f"create or replace macro {_path(database, *_QUERY)}(chosen, {schema}, {table}, {day}) as case "
+        f"when regexp_full_match(cast({day} as varchar), '\\d{{4}}-\\d{{2}}-\\d{{2}}') then chosen || {rows} "
+        f"else error({wrong}) end"
+    )
+
+
 def function(offer: Offer, database: str) -> str:
     """Return the statement that makes a table's function."""
-    day, table = "cast(day as date)", _path(database, offer.schema, offer.table)
+    table = _path(database, offer.schema, offer.table)
     texts = []
     for night in offer.sets:
         text = quote_literal(f"select {shown(DIALECT, offer, night)} from {table} as h where ")
@@ -78,18 +102,14 @@ def function(offer: Offer, database: str) -> str:
             text if there is None else f"{text} || case when deleted then '' else {quote_literal(f'{there} and ')} end"
         )
     later = [
-        f"when {day} >= date '{night.date}' then {text}" for night, text in list(zip(offer.sets, texts, strict=True))[:0:-1]
+        f"when cast(day as date) >= date '{night.date}' then {text}"
+        for night, text in list(zip(offer.sets, texts, strict=True))[:0:-1]
     ]
     chosen = f"case {' '.join(later)} else {texts[0]} end" if later else texts[0]
-    blank = "\0"  # no name holds one
-    night_query = night_of(offer, _path(database, LEDGER_SCHEMA, "applied"), blank, "error({})", quote_literal)
-    until = f"h.dbt_valid_from <= ({night_query}) and (h.dbt_valid_to is null or h.dbt_valid_to > ({night_query}))"
-    filled = quote_literal(until).replace(blank, f"date ''' || {day} || '''")
-    wrong = "'found ' || day || ' where a clone date was expected: write it as YYYY-MM-DD, for example 2026-11-22'"
+    names = ", ".join(map(quote_literal, (offer.schema, offer.table)))
     return (
         f"create or replace macro {_path(database, offer.schema, offer.function)}(day, deleted := false) as table "
-        f"from query(case when regexp_full_match(cast(day as varchar), '\\d{{4}}-\\d{{2}}-\\d{{2}}') "
-        f"then {chosen} || {filled} else error({wrong}) end)"
+        f"from query({_path(database, *_QUERY)}({chosen}, {names}, day))"
     )
 
 

@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from history_assets.inventory import SYNCED
 from history_assets.naming import quote
@@ -20,7 +20,7 @@ from history_assets.warehouse.history_sql import deletion_marker, plain_name, va
 from history_assets.warehouse.statements import Dialect
 from history_assets.warehouse.values import Applied, AppliedColumn, Status
 
-_VERSION = 1
+_VERSION = 2
 """Of what is written for the same columns: raise it to have all written anew."""
 
 _MIXED = "of several types"
@@ -106,24 +106,23 @@ def is_there(dialect: Dialect, offer: Offer, night: Applied) -> str | None:
     return f"not coalesce({value_of(dialect, columns[0], offer.held, 'h')}, false)" if columns else None
 
 
-def night_of(offer: Offer, ledger: str, day: str, error: str, literal: Callable[[str], str], source: str = "") -> str:
+def night_of(schema: str, table: str, said: str, ledger: str, day: str, error: str, source: str = "") -> str:
     """Return a query of the one cutoff of a date, which fails where the table was not read that day.
 
-    ``day`` is an expression, ``error`` what makes a text, ``{}``, into a failure. The text tells what was found, so that it
-    cannot be made before any row is read. ``source`` is joined to the ledger.
+    ``schema``, ``table``, ``day`` and ``said``, which the nearest nights are told after, are expressions, ``error`` what makes
+    a text, ``{}``, into a failure. The text tells what was found, so that it cannot be made before any row is read. ``source``
+    is joined to the ledger.
     """
     before, after = (
         f"cast({which}(case when clone_date {than} {day} then clone_date end) as varchar)"
         for which, than in (("max", "<"), ("min", ">"))
     )
-    name = literal(f" in the history of {offer.schema}.{offer.table}: the nearest that it holds are ")
     nearest = f"coalesce({before} || ' and ' || {after}, {before}, {after})"
-    said = f"'found no night ' || cast(max({day}) as varchar) || {name} || {nearest}"
+    failed = error.format(f"'found no night ' || cast(max({day}) as varchar) || {said} || {nearest}")
     return (
         f"select case when count(case when clone_date = {day} then 1 end) > 0 "
-        f"then max(case when clone_date = {day} then cutoff end) else {error.format(said)} end as cutoff from {ledger}{source} "
-        f"where schema_name = {literal(offer.schema)} and table_name = {literal(offer.table)} "
-        "and status = 'applied' and columns <> '[]'"
+        f"then max(case when clone_date = {day} then cutoff end) else {failed} end as cutoff from {ledger}{source} "
+        f"where schema_name = {schema} and table_name = {table} and status = 'applied' and columns <> '[]'"
     )
 
 

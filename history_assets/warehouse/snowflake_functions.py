@@ -71,7 +71,9 @@ def function(offer: Offer, database: str) -> str:
     values = ", ".join(_value(offer, column) for column in newest.columns)
     there = is_there(DIALECT, offer, newest)
     # The arguments are named where no column is, lest a column of that name be taken for one.
-    night = night_of(offer, ledger(database), "asked.asked_day", "to_timestamp_ntz({})", literal, " cross join asked")
+    said = literal(f" in the history of {offer.schema}.{offer.table}: the nearest that it holds are ")
+    names = literal(offer.schema), literal(offer.table), said
+    night = night_of(*names, ledger(database), "asked.asked_day", "to_timestamp_ntz({})", " cross join asked")
     body = (
         f"with asked as (select day as asked_day, deleted as asked_deleted), night as ({night}) "
         f"select {values} from {path(database, offer.schema, offer.table)} as h cross join night cross join asked "

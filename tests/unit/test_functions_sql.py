@@ -142,6 +142,8 @@ def test_duckdbs_function_takes_names_as_they_are() -> None:
             f'create table crm."{ODD}" as select 1 as "{ODD}", 2 as "qu""ote", true as _fivetran_deleted, '
             "timestamp '2026-10-01' as dbt_valid_from, null::timestamp as dbt_valid_to"
         )
+        for statement in duckdb_functions.shared("memory"):
+            connection.execute(statement)
         connection.execute(duckdb_functions.function(offer, "memory"))
         called = f'crm."{ODD}_as_of"'
 
