@@ -102,6 +102,11 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
     parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
     if not parsed.success:
         raise SystemExit(f"dbt could not load the project in {project}: {parsed.exception}")
+    if engine == "duckdb":
+        from dbt.adapters.duckdb.impl import DuckDBAdapter
+
+        # Histories have no keys, and to see that, dbt-duckdb would go through all attached files for each schema.
+        DuckDBAdapter._foreign_key_catalog_types = set()
     manifest = cast(Manifest, parsed.result)
     for macro in manifest.macros.values():
         if macro.package_name == _PROJECT:

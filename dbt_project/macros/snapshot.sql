@@ -67,8 +67,8 @@
     change, they do by what they delete of the ledger: engines let INSERTs go side by side. -#}
 {% macro apply(relation, run, facts, statements, problem=none, has_history=false) %}
   {% set forgotten = [forget_ledger_rows(relation, run, facts, problem)] if facts.rows_of_date or not statements else [] %}
-  {% do send(['begin'] + statements + forgotten) %}
-  {% if run_query(ledger_row(relation, run, facts, problem, has_history)).rows[0][0] != 1 %}
+  {% set entering = ledger_row(relation, run, facts, problem, has_history) %}
+  {% if answer_of(['begin'] + statements + forgotten + [entering]).rows[0][0] != 1 %}
     {% do send(['rollback']) %}
     {% do return(false) %}
   {% endif %}
@@ -79,6 +79,16 @@
 {#- Have statements executed whose answers nobody needs, each by itself. -#}
 {% macro send(statements) %}
   {% for sql in statements %}{% call statement('sent', auto_begin=false) %}{{ sql }}{% endcall %}{% endfor %}
+{% endmacro %}
+
+{#- Have statements executed one after the other, and return what the last one answers. -#}
+{% macro answer_of(statements) %}
+  {% do return(adapter.dispatch('answer_of', 'history_assets')(statements)) %}
+{% endmacro %}
+
+{% macro default__answer_of(statements) %}
+  {% do send(statements[:-1]) %}
+  {% do return(run_query(statements[-1])) %}
 {% endmacro %}
 
 {% macro begin_table(relation, run) %}

@@ -1,7 +1,9 @@
 """How dbt is run: which target, with which environment; and that nothing secret is written anywhere."""
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,7 +153,7 @@ def test_dbt_takes_no_more_memory_than_it_may(
         connection.execute(f"set memory_limit = '{environment['HISTORY_MEMORY_LIMIT']}'")  # it can be read
 
     profile = yaml.safe_load(PROFILES.read_text())["history_assets"]["outputs"]["duckdb"]
-    assert profile["settings"]["memory_limit"] == "{{ env_var('HISTORY_MEMORY_LIMIT', '4GB') }}"
+    assert profile["config_options"]["memory_limit"] == "{{ env_var('HISTORY_MEMORY_LIMIT', '4GB') }}"
     assert environment["HISTORY_MEMORY_LIMIT"] == ("300000KB" if limit else own)
 
 
@@ -161,3 +163,27 @@ def test_a_project_that_dbt_cannot_load_is_said_so(project: Path, home: Path, se
 
     with pytest.raises(ProjectError, match="dbt's process ended with 1, expected 0"):
         dbt_run.fold(broken, [], settings, lambda _: None)
+
+
+_LOOKS_FOR_KEYS = """
+import sys, types
+from pathlib import Path
+from dbt.adapters.duckdb.impl import DuckDBAdapter
+from history_assets.dbt_child import _load
+
+def looks():
+    kinds = DuckDBAdapter._foreign_key_catalog_types
+    history = types.SimpleNamespace(_catalog_type=lambda name: "duckdb", _foreign_key_catalog_types=kinds)
+    return DuckDBAdapter._catalog_supports_foreign_keys(history, "history")
+
+before = looks()
+_load(Path(sys.argv[1]), "duckdb", Path(sys.argv[2]))
+print(before, looks())
+"""
+
+
+def test_dbt_does_not_go_through_all_files_for_keys_that_histories_do_not_have(project: Path, home: Path) -> None:
+    command = [sys.executable, "-c", _LOOKS_FOR_KEYS, str(project), str(home / "target")]
+    told = subprocess.run(command, env=os.environ | {"HISTORY_HOME": str(home)}, capture_output=True, text=True, check=True)
+
+    assert told.stdout.splitlines()[-1] == "True False"
