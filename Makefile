@@ -39,9 +39,12 @@ bench: .venv/installed-test
 	touch $@
 
 # Known vulnerabilities of what is pinned; asks public databases.
-audit: .venv/installed
-	$(PIP) install pip-audit
-	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+audit: .venv-audit/bin/pip-audit
+	$< --requirement constraints.txt --no-deps --disable-pip
+
+.venv-audit/bin/pip-audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip --disable-pip-version-check --quiet install pip-audit
 
 clean:
-	rm -rf .venv .history .demo .backtest build ./*.egg-info
+	rm -rf .venv .venv-audit .history .demo .backtest build ./*.egg-info

@@ -119,10 +119,12 @@ def refresh() -> None:
     Example: history-assets refresh
     """
     from history_assets.errors import ReloadError
+    from history_assets.nights import dagster_home
     from history_assets.refresh import refresh as run_refresh
     from history_assets.reloading import reload_code_locations
 
     settings, warehouse = _open()
+    dagster_home(settings)
     with bar() as watch:
         result = run_refresh(settings, warehouse, watch=watch)
     for change in result.drift:

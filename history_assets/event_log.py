@@ -24,6 +24,8 @@ from dagster._core.storage.event_log import AssetKeyTable, SqlEventLogStorageTab
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.dialects.sqlite import insert
 
+from history_assets.own_process import settle
+
 BATCH_VARIABLE, BATCH = "DAGSTER_EVENT_BATCH_SIZE", "500"
 """How many events Dagster keeps before it stores them; SQLite binds 32,766 values to a statement, 7 are an event's."""
 
@@ -38,7 +40,11 @@ class BatchingEventLogStorage(SqliteEventLogStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:  # noqa: ARG003
-        """Return the storage of the instance in ``DAGSTER_HOME``."""
+        """Return the storage of the instance in ``DAGSTER_HOME``, and settle the process that opens it.
+
+        Webserver and daemon load nothing else of this project's; what they write holds rows of the data too.
+        """
+        settle()
         return cls(str(Path(os.environ["DAGSTER_HOME"]) / "history" / "runs"), inst_data)
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:

@@ -1,6 +1,7 @@
 """What is missing: which clones should be there and are not, and which of them may be asked for now. Pure.
 
-Belongs here: decisions. Does not belong here: reading anything (``records``, ``warehouse/``), asking for runs (``automation``).
+Belongs here: decisions. Does not belong here: reading anything (``records``, ``warehouse/``), or asking for runs
+(``run_requests``).
 """
 
 import datetime as dt

@@ -1,6 +1,6 @@
 """Having the webserver load the definitions again, once a refresh has changed what they are made of.
 
-Belongs here: one request to the webserver, and what its answer means. Does not belong here: when to ask (``automation``).
+Belongs here: one request to the webserver, and what its answer means. Does not belong here: when to ask (``refreshing``).
 
 A code location that is served by ``dagster code-server`` starts a new process for its new definitions. The daemon sees them a
 second later where it shares that server, and within a minute where it loads them itself.

@@ -1,7 +1,7 @@
 """Retention: which clones have had their time, and dropping those that the histories hold exactly.
 
 Belongs here: the rule (pure), the proof right before a clone is dropped, the partition keys that go with a date's last clone.
-Does not belong here: dropping itself (``warehouse/``), when it is done (``automation``). History is never dropped.
+Does not belong here: dropping itself (``warehouse/``), when it is done (``retaining``). History is never dropped.
 """
 
 import dataclasses

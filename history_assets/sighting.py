@@ -1,7 +1,7 @@
 """Watching raw: what it holds now, for as little as can be, given what the last refresh found and what was looked at since.
 
 Belongs here: which schemas are worth a look, and the record of those that need none. Does not belong here: how a warehouse
-tells that it was written to (``warehouse/``), what changes are called (``drift``), or asking for a refresh (``automation``).
+tells that it was written to (``warehouse/``), what changes are called (``drift``), or asking for a refresh (``refreshing``).
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Proving promise 1, and putting right what is wrong.
 
 Belongs here: what is compared with what, and which nights are folded again. Does not belong here: the comparison itself
-(``warehouse/``), the folding (``snapshots``).
+(``warehouse/``), the folding (``folding``).
 """
 
 import collections

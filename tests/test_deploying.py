@@ -123,6 +123,43 @@ def test_the_image_is_the_wheel_of_this_project() -> None:
     assert "--constraint /wheels/constraints.txt /wheels/*.whl dagster-postgres dagster-k8s" in DOCKERFILE
 
 
+def test_the_image_is_built_from_what_is_copied_and_nothing_else() -> None:
+    """Neither data nor keys nor environments that lie beside it are told to Docker."""
+    copied = {words for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.M) for words in shlex.split(line)[:-1]}
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+
+    assert (lines[0], {line[1:] for line in lines if line.startswith("!")}) == ("*", copied)
+
+
+def test_the_key_is_put_where_the_settings_look_for_it() -> None:
+    example = (DEPLOY / "history.env.example").read_text()
+    (path,) = re.findall(r"^SNOWFLAKE_PRIVATE_KEY_PATH=(.+)$", example, re.M)
+    (home,) = {volume.removeprefix("home:") for volume in read("compose.yaml")["services"]["code"]["volumes"]}
+
+    assert path.startswith(f"{home}/")
+    assert f"cp history_assets.p8 code:{path}" in (ROOT / "docs" / "deploying.md").read_text()
+
+
+class OfOnce(yaml.SafeLoader):
+    """Refuses a key that a mapping has twice, of which YAML takes the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        if again := {name for name in names if names.count(name) > 1}:
+            raise yaml.constructor.ConstructorError(None, None, f"found {again} twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for folder in ("", "deploy", "dbt_project", "history_assets") for path in sorted((ROOT / folder).glob("*.y*ml"))],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_file_says_a_thing_twice(path: Path) -> None:
+    for document in yaml.load_all(path.read_text(encoding="utf-8"), OfOnce):
+        assert document
+
+
 def test_the_image_starts_the_code_server_with_settings_that_exist() -> None:
     (started,) = re.findall(r"^CMD (.+)$", DOCKERFILE, re.M)
     words = yaml.safe_load(started)

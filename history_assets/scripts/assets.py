@@ -38,7 +38,10 @@ RETRY_DELAY = 30.0
 """Seconds to the first retry, about; each further one waits twice as long."""
 
 _LINES = 6
-_NOT_ITS = ("FIVETRAN_", "HISTORY_ALERT_URLS", "HISTORY_OWNER_ALERT_URL", "HISTORY_SCRIPT_ROLE", DATE_VARIABLE, RUN_VARIABLE)
+_NOT_ITS = (
+    *("FIVETRAN_", "DAGSTER_PG_", "HISTORY_ALERT_URLS", "HISTORY_OWNER_ALERT_URL", "HISTORY_SCRIPT_ROLE"),
+    *(DATE_VARIABLE, RUN_VARIABLE),
+)
 """Variables, or beginnings of their names, that a script is not given."""
 
 _FRIDAY = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)

@@ -6,10 +6,12 @@ import datetime as dt
 import io
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet
@@ -17,6 +19,7 @@ import pytest
 import time_machine
 
 from history_assets import cli
+from history_assets.event_log import BatchingEventLogStorage
 from tests.landing import Landing
 
 Run = Callable[..., tuple[int, str, str]]
@@ -322,3 +325,14 @@ def test_refresh_says_what_has_changed_and_what_there_is(run: Run, story_home: P
         "left out crm.bad: it has a column dbt_valid_to, which history tables use themselves: "
         "exclude the table or rename the column\n"
     )
+
+
+def test_refresh_leaves_an_instance_that_servers_can_open(run: Run, story_home: Path) -> None:
+    shutil.rmtree(story_home / "dagster", ignore_errors=True)
+
+    code, _, _ = run("refresh")
+
+    assert code == 0
+    with dg.DagsterInstance.get() as instance:
+        assert isinstance(instance.event_log_storage, BatchingEventLogStorage)
+        assert instance.get_concurrency_config().pool_config.default_pool_limit == 1

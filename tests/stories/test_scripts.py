@@ -100,7 +100,7 @@ def folder(tmp_path: Path, instance: dg.DagsterInstance, channel: Channel, monke
 
 def test_a_plain_script_needs_nothing_but_a_block(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its output is in the UI; it gets no secret that it has no use for."""
-    for name in ("FIVETRAN_API_KEY", "HISTORY_ALERT_URLS", "HISTORY_OWNER_ALERT_URL", "HISTORY_DATE"):
+    for name in ("FIVETRAN_API_KEY", "DAGSTER_PG_PASSWORD", "HISTORY_ALERT_URLS", "HISTORY_OWNER_ALERT_URL", "HISTORY_DATE"):
         monkeypatch.setenv(name, "s3cret")
     (folder.scripts / "_shared.py").write_text("WORD = 'shared'")
     folder.write("json", "a name that shadows a module of every other script, were their folder first on the path")

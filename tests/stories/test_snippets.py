@@ -64,6 +64,10 @@ NOT_RUN = {
     "cp deploy/history.env.example deploy/history.env": "it writes into the project",
     "chmod 600 deploy/history.env": "the same",
     "docker compose --file deploy/compose.yaml --env-file deploy/history.env up --detach --build": _TOOL,
+    "docker compose --file deploy/compose.yaml cp history_assets.p8 code:/var/lib/history_assets/history_assets.p8": _TOOL,
+    "docker compose --file deploy/compose.yaml exec --user root code "
+    "chown history /var/lib/history_assets/history_assets.p8": _TOOL,
+    "docker compose --file deploy/compose.yaml exec code chmod 600 /var/lib/history_assets/history_assets.p8": _TOOL,
     "docker compose --file deploy/compose.yaml exec code history-assets doctor": _TOOL,
     "kubectl create secret generic history-assets --from-env-file=deploy/history.env": _TOOL,
     "kubectl create secret generic history-assets-key --from-file=SNOWFLAKE_PRIVATE_KEY=history_assets.p8": _TOOL,
@@ -269,7 +273,6 @@ def reader(monkeypatch: pytest.MonkeyPatch, folder: Path, demo: Path, account: A
         monkeypatch.setenv(name, own[name])
     monkeypatch.setenv("HISTORY_INCLUDE", "salesforce")
     homes = {".demo": demo, ".history": account.home}
-    (account.home / "dagster").mkdir(exist_ok=True)
     return Reader(monkeypatch, folder, homes, own | {"HISTORY_ALERT_URLS": "json://127.0.0.1:9"})
 
 

@@ -1,6 +1,10 @@
 """Events that are stored many at a time are those that Dagster stores one by one."""
 
+import os
 import shutil
+import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +71,18 @@ def told(instance: dg.DagsterInstance) -> dict[str, Any]:
     checked = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(KEYS[0], "exact"), 9)
     found["checked"] = [record.status for record in checked]
     return found
+
+
+def test_what_servers_write_is_its_owners_alone(tmp_path: Path) -> None:
+    """Webserver and daemon load nothing of this project but its storage; a folder may have been made by hand."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    shutil.copy(CONFIGURATION, home / "dagster.yaml")
+    opened = "import os; os.umask(0o022); import dagster; dagster.DagsterInstance.get().get_dynamic_partitions('clone_date')"
+    subprocess.run([sys.executable, "-c", opened], env=os.environ | {"DAGSTER_HOME": str(home)}, check=True)
+
+    (index,) = home.glob("history/runs/index.db")
+    assert stat.S_IMODE(index.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("batch", ["0", "3", "500"])
