@@ -29,7 +29,9 @@ RANGE_END = "dagster/asset_partition_range_end"
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 UNFINISHED = tuple(status for status in dg.DagsterRunStatus if status not in FINISHED)
 _LOOKED_AT = 50
-"""Failed runs of a date that are looked at, the newest."""
+"""Runs of a date that are looked at, the newest."""
+
+_CANCELED = "the run was canceled"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,12 +114,17 @@ class Records:
     def _unfinished(self) -> Sequence[dg.DagsterRun]:
         return self.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
 
+    def newest(self, date: str) -> str | None:
+        """Return the id of the run of a date that was begun last of those that are over."""
+        found = self.instance.get_runs(dg.RunsFilter(tags={PARTITION: date}, statuses=FINISHED), limit=1)
+        return found[0].run_id if found else None
+
     def failures(self, date: str) -> dict[dg.AssetKey, list[Failed]]:
-        """Return how runs of one date failed at each asset since it last succeeded, newest first."""
-        found = self.instance.get_run_records(
-            dg.RunsFilter(tags={PARTITION: date}, statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]),
-            limit=_LOOKED_AT,
-        )
+        """Return how runs of one date failed at each asset since it last succeeded, newest first.
+
+        One that somebody canceled is among them, as of a cause that may pass: it is not asked for again at once.
+        """
+        found = self.instance.get_run_records(dg.RunsFilter(tags={PARTITION: date}, statuses=FINISHED), limit=_LOOKED_AT)
         failures = collections.defaultdict[dg.AssetKey, list[Failed]](list)
         done = set[dg.AssetKey]()
         for record in found:
@@ -125,7 +132,8 @@ class Records:
             if run.is_success or not keys:
                 done |= keys
                 continue
-            problems = self._problems(run)
+            canceled = run.status is dg.DagsterRunStatus.CANCELED
+            problems = [Problem(WHOLE_RUN, date, _CANCELED, Kind.PASSING)] if canceled else self._problems(run)
             for key in keys:
                 mine = [each for each in problems if each.asset in (WHOLE_RUN, "/".join(key.path))]
                 if not mine:

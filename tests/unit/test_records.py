@@ -88,6 +88,14 @@ def test_a_run_that_says_nothing_of_its_assets_failed_at_each(instance: dg.Dagst
     }
 
 
+def test_a_run_that_was_canceled_failed_of_what_may_pass(instance: dg.DagsterInstance) -> None:
+    """So that it comes again after a pause, neither at once nor never."""
+    run = kept(instance, dg.DagsterRunStatus.STARTED, {"dagster/partition": DATE}, frozenset([CRM]))
+    instance.report_run_canceled(run)
+
+    assert failures(instance) == {CRM: [("the run was canceled", Kind.PASSING)]}
+
+
 def kept(
     instance: dg.DagsterInstance,
     status: dg.DagsterRunStatus,
