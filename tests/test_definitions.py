@@ -3,6 +3,8 @@
 import ast
 import collections
 import datetime as dt
+import json
+import re
 import subprocess
 import sys
 import warnings
@@ -15,15 +17,18 @@ import pytest
 
 from history_assets import descriptions
 from history_assets.definitions import build_definitions
+from history_assets.naming import quote
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
+from tests.unit.test_markdown import HOSTILE, read
 
 PACKAGE = Path(__file__).parent.parent / "history_assets"
 # fmt: off
 ORDER = [
-    "errors", "naming", "dates", "gates", "own_process", "interrupts", "progress", "credentials", "settings", "inventory",
+    "errors", "naming", "markdown", "dates", "gates", "own_process", "interrupts", "progress", "credentials", "settings",
+    "inventory",
     "warehouse.files", "warehouse.values", "warehouse.statements", "warehouse.base", "warehouse.platform_log",
     "warehouse.ledger_sql", "warehouse.history_sql", "warehouse.reading_sql", "warehouse.spine_sql", "warehouse.functions_sql",
     "warehouse.duckdb_files", "warehouse.duckdb_log", "warehouse.duckdb_clones", "warehouse.duckdb_history",
@@ -216,6 +221,34 @@ def test_every_asset_says_whose_it_is_what_it_holds_and_what_it_is_of(
         ("_fivetran_synced", "TIMESTAMP WITH TIME ZONE", None),
     ]
     assert [column.name for column in columns[3:]] == ["dbt_valid_from", "dbt_valid_to"]
+
+
+def test_names_in_what_is_said_of_assets_do_nothing(
+    landing: Landing, make_settings: Callable[..., Settings], home: Path
+) -> None:
+    """Dagster's pages show it as Markdown, which may fetch an image from wherever it likes."""
+    schema, table = "`![s](x.png)", "`![t](http://evil.example/p.png)"
+    created = f"create table {quote(table)} ({quote('`<b>')} int primary key, _fivetran_synced timestamptz)"
+    landing.execute(schema, "2026-11-19T22:00", created)
+    scripts = home / "scripts"
+    scripts.mkdir()
+    for name, after in (("`*a*", [HOSTILE]), ("`*b*", HOSTILE)):
+        (scripts / f"{name}.py").write_text(f"# /// script\n# [tool.history-assets]\n# after = {json.dumps(after)}\n# ///\n")
+    settings = make_settings(scripts=scripts)
+    refresh(settings, DuckDBWarehouse(settings))
+
+    graph = build_definitions(settings).resolve_asset_graph()
+
+    said = [str(graph.get(key).description) for key in sorted(graph.get_all_asset_keys())]
+    paragraphs = [read(re.sub(r"^\*\*(\w+)\*\*", r"\1", each)) for one in said for each in one.split("\n\n")]
+    assert paragraphs == [
+        f"The schema {schema} as it was at the cutoff of each date: a zero-copy clone of its 1 tables, frozen.",
+        f"The schema {schema} as Fivetran lands it: 1 tables, overwritten.",
+        f"Every version of each row of {schema}.{table}; key `<b> (declared).",
+        "The script `*a*.py.",
+        f"Waits for histories that there are none of yet: {HOSTILE}.",
+        f'Broken: `*b*.py, line 3: found after = {HOSTILE!r}, which is no list: write it as ["…", "…"]',
+    ]
 
 
 def _links(metadata: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -24,6 +24,7 @@ from dagster._utils.schedules import cron_string_iterator
 from history_assets.dates import Cutoff, parse_date
 from history_assets.errors import HistoryError, ScriptError
 from history_assets.failures import Problem, failure
+from history_assets.markdown import escaped
 from history_assets.naming import history_key
 from history_assets.partitions import CLONE_DATES, LATEST, freshness
 from history_assets.scripts.environments import environment, hidden, last_lines, path_of
@@ -87,7 +88,7 @@ def broken_asset(broken: Broken) -> dg.AssetsDefinition:
         group_name=GROUP,
         kinds={"python", "broken"},
         owners=[broken.owner] if broken.owner else None,
-        description=f"**Broken**: {broken.reason}",
+        description=f"**Broken**: {escaped(broken.reason)}",
         metadata={"file": dg.MetadataValue.path(shown(broken.path)), "broken": dg.MetadataValue.text(broken.reason)},
     )
     def run_broken() -> None:
@@ -156,9 +157,9 @@ def _problem(script: Script, ended: Ended) -> str | None:
 
 
 def _description(linked: Linked) -> str:
-    said = linked.script.metadata.description or f"The script `{shown(linked.script.path.name)}`."
+    said = linked.script.metadata.description or f"The script {escaped(shown(linked.script.path.name))}."
     if linked.unmatched:
-        said += f"\n\n**Waits** for histories that there are none of yet: {', '.join(linked.unmatched)}."
+        said += f"\n\n**Waits** for histories that there are none of yet: {escaped(', '.join(linked.unmatched))}."
     return said
 
 

@@ -68,6 +68,11 @@ class Pages:
         expect(found).to_be_visible()
         return found
 
+    def images(self) -> list[str]:
+        """Return the addresses of the images that the page shows."""
+        found: list[str] = self.page.locator("img").evaluate_all("images => images.map(image => image.src)")
+        return found
+
     def table(self, has: str) -> list[list[str]]:
         """Return the cells of the first table that has a text, row by row, once it is there."""
         found = self.page.locator("table").filter(has_text=has).first
