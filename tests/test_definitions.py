@@ -112,6 +112,22 @@ def test_an_import_of_any_sort_counts_but_for_types_alone(tmp_path: Path) -> Non
     assert imports(file) == {"cli", "errors", "naming", "warehouse.base", "doctor", "scripts.links", "dates"}
 
 
+def test_the_clock_is_read_where_a_process_begins_alone() -> None:
+    """What it is then is an argument of all the rest; dbt is told of it too."""
+    reading = {
+        name
+        for name, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and re.fullmatch(r"(\w+\.)?(date|datetime)\.(utc)?(now|today)|time\.time", ast.unparse(node))
+    }
+    sql = [path.read_text() for path in (PACKAGE.parent / "dbt_project" / "macros").rglob("*.sql")]
+    sql += [path.read_text() for path in (PACKAGE / "warehouse").glob("*.py")]
+
+    assert reading == {"cli", "definitions", "demo", "nights"}
+    assert [text for text in sql if re.search(r"current_(date|time)|\b(now|sysdate|getdate)\(\)", text, re.IGNORECASE)] == []
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
     script = "import sys, history_assets, history_assets.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
