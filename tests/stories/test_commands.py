@@ -164,6 +164,15 @@ def test_verify_proves_every_night(run: Run, watched: list[tuple[str, int, int |
     assert run("verify", "--date", DAY, "--schema", "crm") == (0, "1 of 1 table-nights are exact\n", "")
 
 
+def test_verify_says_which_schema_it_has_nothing_of(run: Run) -> None:
+    """Though others are exact: a name may be mistyped."""
+    assert run("verify", "--schema", "crm", "--schema", "cmr") == (
+        1,
+        "2 of 2 table-nights are exact\n",
+        "error: found no applied night of cmr with a clone to compare with: run a night first\n",
+    )
+
+
 def test_verify_tells_programs_what_it_tells_people(run: Run, story_home: Path) -> None:
     """With ``--json`` there is one document on standard output, and the exit codes are the same."""
     sound = {"table_nights": 2, "exact": 2, "differs": [], "repaired": [], "failed": []}
