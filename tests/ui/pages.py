@@ -91,6 +91,11 @@ class Pages:
         self.page.locator("canvas").first.wait_for()
         return [name for name in ("closed", "dagster/row_count", "opened") if self.page.get_by_text(name, exact=True).count()]
 
+    def plot_events(self) -> None:
+        """Have every event of an asset plotted, what was only observed too, not the newest of each partition."""
+        # The first is the name of another page.
+        self.page.get_by_text("Events", exact=True).nth(1).click()
+
     def materialize(self, asset: str, dates: Sequence[str]) -> None:
         """Press "Materialize", add dates, and launch."""
         dialog = self._launcher(asset)

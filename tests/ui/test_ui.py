@@ -190,6 +190,12 @@ def test_what_nights_opened_and_closed_is_plotted(pages: Pages, held_back: list[
 
     assert pages.plots() == ["closed", "dagster/row_count", "opened"]
 
+    pages.overview("clones/crm")
+    pages.plots()
+    pages.plot_events()
+    for name in ("opened", "closed", "tables_changed"):
+        pages.says(name)
+
 
 def test_a_table_that_is_held_back_says_why(pages: Pages, held_back: list[str]) -> None:
     why = f"found no rows in crm.account on {held_back[0]}, expected some, since the night before had 2"
