@@ -213,13 +213,16 @@ def test_a_refreshed_home_has_every_asset(landing: Landing, settings: Settings) 
 
 
 def test_every_asset_says_whose_it_is_what_it_holds_and_what_it_is_of(
-    landing: Landing, make_settings: Callable[..., Settings]
+    landing: Landing, make_settings: Callable[..., Settings], home: Path
 ) -> None:
     landing.execute(
         "crm", "2026-11-19T22:00", "create table account (id int primary key, name varchar, _fivetran_synced timestamptz)",
         "create table note (text varchar, _fivetran_synced timestamptz)",
     )  # fmt: skip
-    settings = make_settings(owners=("team:data", "ann@example.com"))
+    scripts = home / "scripts"
+    scripts.mkdir()
+    (scripts / "forecast.py").write_text('# /// script\n# [tool.history-assets]\n# after = ["crm.*"]\n# ///\n')
+    settings = make_settings(owners=("team:data", "ann@example.com"), scripts=scripts)
     refresh(settings, DuckDBWarehouse(settings))
 
     graph = build_definitions(settings).resolve_asset_graph()
@@ -231,6 +234,7 @@ def test_every_asset_says_whose_it_is_what_it_holds_and_what_it_is_of(
         "clones/crm": {"duckdb"},
         "history/crm/account": {"dbt", "duckdb"},
         "history/crm/note": {"dbt", "duckdb"},
+        "scripts/forecast": {"python"},
     }
     links = {name: {key: each.value for key, each in _links(node.metadata)} for name, node in nodes.items()}
     assert links == {
@@ -238,6 +242,7 @@ def test_every_asset_says_whose_it_is_what_it_holds_and_what_it_is_of(
         "clones/crm": {"raw": dg.AssetKey(["fivetran", "crm"])},
         "history/crm/account": {"clones": dg.AssetKey(["clones", "crm"])},
         "history/crm/note": {"clones": dg.AssetKey(["clones", "crm"])},
+        "scripts/forecast": {f"after crm.{table}": dg.AssetKey(["history", "crm", table]) for table in ("account", "note")},
     }
     contents = [
         {"table": "account", "columns": 3, "key": "id"},

@@ -25,7 +25,7 @@ from history_assets.dates import Cutoff, parse_date
 from history_assets.errors import HistoryError, ScriptError
 from history_assets.failures import Problem, failure
 from history_assets.markdown import escaped
-from history_assets.naming import history_key
+from history_assets.naming import history_key, table_name
 from history_assets.partitions import CLONE_DATES, LATEST, freshness
 from history_assets.scripts.environments import environment, hidden, last_lines, path_of
 from history_assets.scripts.folder import Broken, Script, shown
@@ -39,6 +39,9 @@ RETRY_DELAY = 30.0
 """Seconds to the first retry, about; each further one waits twice as long."""
 
 _LINES = 6
+_LINKS = 20
+"""Histories that a script's page leads to; its lineage shows all that it is after."""
+
 _NOT_ITS = ("FIVETRAN_", "HISTORY_ALERT_URLS", "HISTORY_OWNER_ALERT_URL", "HISTORY_SCRIPT_ROLE", DATE_VARIABLE, RUN_VARIABLE)
 """Variables, or beginnings of their names, that a script is not given."""
 
@@ -62,7 +65,7 @@ def script_asset(linked: Linked, settings: Settings) -> dg.AssetsDefinition:
         kinds={"python"},
         owners=[wishes.owner] if wishes.owner else settings.owners,
         description=_description(linked),
-        metadata={"file": dg.MetadataValue.path(shown(script.path)), **_told(script)},
+        metadata={"file": dg.MetadataValue.path(shown(script.path)), **_told(script), **_links(linked)},
         freshness_policy=_freshness(script, settings),
         retry_policy=retries,
     )
@@ -169,6 +172,11 @@ def _told(script: Script) -> Mapping[str, dg.MetadataValue]:
     texts = {name: ", ".join(each) if isinstance(each, tuple) else str(each) for name, each in shown_ones.items() if each}
     texts["timeout"] = str(script.metadata.timeout)
     return {name: dg.MetadataValue.text(hidden(text)) for name, text in texts.items()}
+
+
+def _links(linked: Linked) -> Mapping[str, dg.MetadataValue]:
+    links = ((f"after {table_name(*ref)}", dg.MetadataValue.asset(dg.AssetKey(history_key(*ref)))) for ref in linked.tables)
+    return dict(itertools.islice(links, _LINKS))
 
 
 def _freshness(script: Script, settings: Settings) -> dg.FreshnessPolicy | None:
