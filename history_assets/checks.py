@@ -13,6 +13,7 @@ import dagster as dg
 from history_assets.coverage import WINDOW, large_drops, lost_nights
 from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory, Schema
+from history_assets.markdown import escaped
 from history_assets.naming import clone_key, encode, history_key
 from history_assets.verification import unfolded, verify, verify_clone
 from history_assets.warehouse.base import Warehouse
@@ -68,7 +69,7 @@ def _exactness(schema: Schema, warehouse: Warehouse) -> dg.AssetChecksDefinition
                 passed=not problems[table],
                 asset_key=key,
                 check_name=CHECK,
-                description="; ".join(problems[table]) or f"{nights[table]} nights are exact",
+                description=escaped("; ".join(problems[table])) or f"{nights[table]} nights are exact",
                 metadata={"nights": dg.MetadataValue.int(nights[table])},
             )
 
@@ -122,7 +123,7 @@ def schema_checks(inventory: Inventory, warehouse: Warehouse) -> dg.AssetChecksD
                 passed=not problems,
                 asset_key=key.asset_key,
                 check_name=key.name,
-                description="; ".join(problems) or fine,
+                description=escaped("; ".join(problems)) or fine,
                 severity=dg.AssetCheckSeverity.WARN if key.name == NO_LARGE_DROP else dg.AssetCheckSeverity.ERROR,
                 metadata={WRONG: dg.MetadataValue.int(wrong)},
             )

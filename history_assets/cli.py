@@ -249,11 +249,13 @@ def verify(
         )
     for finding in problems:
         err.print(f"differs: {finding.problem}", markup=False, style="red")
-    if not nights:
-        err.print("error: found no applied night with a clone to compare with: run a night first", markup=False, style="red")
-    elif not as_json:
+    lacking = sorted(set(schema or ()) - {finding.schema for finding in nights})
+    if lacking or not nights:
+        what = f"applied night of {', '.join(lacking)}" if lacking else "applied night"
+        err.print(f"error: found no {what} with a clone to compare with: run a night first", markup=False, style="red")
+    if nights and not as_json:
         out.print(f"{exact} of {len(nights)} table-nights are exact", markup=False)
-    if problems or not nights:
+    if problems or lacking or not nights:
         raise typer.Exit(FAILED)
 
 

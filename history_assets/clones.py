@@ -16,6 +16,7 @@ from history_assets.errors import HistoryError
 from history_assets.failures import Problem, failure, kind_of
 from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
+from history_assets.markdown import escaped
 from history_assets.naming import clone_key, encode, fivetran_key
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
 from history_assets.progress import Watch, unwatched
@@ -37,7 +38,7 @@ def fivetran_specs(inventory: Inventory, settings: Settings) -> list[dg.AssetSpe
             fivetran_key(schema.name),
             group_name=encode(schema.name),
             kinds={"fivetran"},
-            description=f"The schema `{schema.name}` as Fivetran lands it: {len(schema.tables)} tables, overwritten.",
+            description=f"The schema {escaped(schema.name)} as Fivetran lands it: {len(schema.tables)} tables, overwritten.",
             owners=settings.owners,
             metadata={"clones": clones_of(schema.name), "contents": contents(schema)},
         )
@@ -131,7 +132,7 @@ def _spec(schema: Schema, warehouse: Warehouse) -> dg.AssetSpec:
         group_name=encode(schema.name),
         kinds={warehouse.settings.engine},
         description=(
-            f"The schema `{schema.name}` as it was at the cutoff of each date: a zero-copy clone of its "
+            f"The schema {escaped(schema.name)} as it was at the cutoff of each date: a zero-copy clone of its "
             f"{len(schema.tables)} tables, frozen."
         ),
         owners=warehouse.settings.owners,

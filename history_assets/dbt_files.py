@@ -14,7 +14,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ import yaml
 
 from history_assets.errors import ProjectError
 from history_assets.inventory import Inventory, Schema, Table
+from history_assets.markdown import escaped
 from history_assets.naming import clone_key, encode, refusal, snapshot_name, table_name
 
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -166,7 +166,7 @@ def _schema_yaml(schema: Schema) -> str:
     source = {
         "name": name,
         "schema": schema.name,
-        "description": f"Fivetran schema {schema.name}, in the clone of the night that is run.",
+        "description": f"Fivetran schema {escaped(schema.name)}, in the clone of the night that is run.",
         "tables": [
             {
                 "name": encode(table.name),
@@ -180,7 +180,7 @@ def _schema_yaml(schema: Schema) -> str:
         {
             "name": snapshot_name(schema.name, table.name),
             "relation": f"source('{name}', '{encode(table.name)}')",
-            "description": _plain(f"Every version of each row of {table_name(schema.name, table.name)}; {_key_text(table)}."),
+            "description": f"Every version of each row of {escaped(table_name(schema.name, table.name))}; {_key_text(table)}.",
             "config": {"schema": schema.name, "alias": table.name},
         }
         for table in schema.tables
@@ -189,11 +189,6 @@ def _schema_yaml(schema: Schema) -> str:
     return yaml.dump(data, Dumper=_DUMPER, allow_unicode=True, sort_keys=False)
 
 
-def _plain(text: str) -> str:
-    """Return a text with its Jinja marks broken: dbt renders descriptions too, and a key's column may have any name."""
-    return re.sub(r"\{(?=[{%#])", "{ ", text)
-
-
 def _key_text(table: Table) -> str:
-    columns = ", ".join(table.key)
+    columns = escaped(", ".join(table.key))
     return "the whole row is its key" if table.key_source == "whole row" else f"key {columns} ({table.key_source})"

@@ -6,12 +6,10 @@ one (``sighting``), or acting on it (``refresh``).
 
 import dataclasses
 import enum
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
-
-_MARKDOWN = re.compile(r"[\\`*_\[\]<>~|&]")
+from history_assets.markdown import escaped
 
 
 class Kind(enum.StrEnum):
@@ -65,8 +63,7 @@ def changes(before: Inventory, after: Inventory) -> list[Change]:
 
 def markdown(found: Sequence[Change]) -> str:
     """Return changes as one list in Markdown."""
-    lines = [_MARKDOWN.sub(r"\\\g<0>", change.line()) for change in found]
-    return "\n".join(f"- {line}" for line in lines) or "nothing has changed"
+    return "\n".join(f"- {escaped(change.line())}" for change in found) or "nothing has changed"
 
 
 def _schemas(before: Inventory, after: Inventory) -> Iterator[Change]:

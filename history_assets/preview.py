@@ -8,11 +8,11 @@ All that comes from a source is escaped: whatever it is, it stands in its cell a
 
 import datetime as dt
 import itertools
-import re
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from history_assets.errors import HistoryError, shortened
+from history_assets.markdown import escaped
 from history_assets.naming import table_name
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.reading_sql import NightChanges
@@ -29,9 +29,6 @@ AT_ONCE = 999
 
 _CELLS = 4
 _LONGEST = 40
-
-_MARKUP = re.compile(r"[!#$&*<>\[\\\]^_`{|}~]")
-"""Characters that Markdown may take for markup."""
 
 Night = tuple[str, str, dt.date]
 """A table's night: schema, table, date."""
@@ -99,13 +96,6 @@ def tables_table(rows: Collection[Applied]) -> str:
     said = [f"{len(changed)} of {len(rows)} tables changed."]
     said += [f"Held back: {escaped(row.problem)}" for row in rows if row.problem][:TABLES]
     return "\n\n".join([*said, *([_table(["table", "opened", "closed", "rows"], lines)] if lines else [])])
-
-
-def escaped(text: str) -> str:
-    """Return a text of any kind as one line of Markdown that shows it, and nothing else."""
-    line = "".join(each if each.isprintable() else " " for each in text)
-    # Whatever stands before it, a bar that is named by its number ends no cell.
-    return _MARKUP.sub(lambda mark: "&#124;" if mark[0] == "|" else f"\\{mark[0]}", line)
 
 
 def _value(text: str | None) -> str:

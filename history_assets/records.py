@@ -17,7 +17,7 @@ import dagster as dg
 from history_assets.failures import NO_STEP, WHOLE_RUN, Kind, Problem, cause_of, problems_of, reason_of
 from history_assets.naming import clone_key
 from history_assets.partitions import PARTITIONS, dates_among
-from history_assets.warehouse.values import Clone
+from history_assets.warehouse.values import Applied, Clone
 
 Work = tuple[dg.AssetKey, str]
 """A partition of an asset: its key, and the clone date as text."""
@@ -71,9 +71,18 @@ class Folded:
 _FOLDED = "folded"
 
 
-def folded_event(clone: Clone, folded: Folded, changes: str) -> dg.AssetObservation:
-    """Return what Dagster is told of a clone that was folded, for ``Records.folded`` to find; ``changes`` is for people."""
-    metadata = {"changes": dg.MetadataValue.md(changes), _FOLDED: dg.MetadataValue.json(dataclasses.asdict(folded))}
+def folded_event(clone: Clone, folded: Folded, changes: str, rows: Collection[Applied] = ()) -> dg.AssetObservation:
+    """Return what Dagster is told of a clone that was folded, for ``Records.folded`` to find.
+
+    ``changes`` is for people, as are the sums over ``rows``, the ledger's of the clone, which Dagster's pages plot by event.
+    """
+    metadata = {
+        "changes": dg.MetadataValue.md(changes),
+        "opened": dg.MetadataValue.int(sum(row.opened for row in rows)),
+        "closed": dg.MetadataValue.int(sum(row.closed for row in rows)),
+        "tables_changed": dg.MetadataValue.int(sum(1 for row in rows if row.opened or row.closed)),
+        _FOLDED: dg.MetadataValue.json(dataclasses.asdict(folded)),
+    }
     return dg.AssetObservation(dg.AssetKey(clone_key(clone.schema)), partition=str(clone.date), metadata=metadata)
 
 

@@ -130,7 +130,7 @@ def history_assets(
             for schema, clone in each.clones.items():
                 mine = of_clone[schema, clone.clone_id]
                 became = _became(clone, project.inventory.schema(schema), mine, settings)
-                context.log_event(folded_event(clone, became, tables_table(mine)))
+                context.log_event(folded_event(clone, became, tables_table(mine), mine))
             problems += problems_with(each, rows, results.get(each.date))
         if problems:
             raise failure(f"{len(problems)} of {len(selected) * len(dates)} tables were not folded", problems)

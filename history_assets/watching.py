@@ -21,6 +21,7 @@ from history_assets.checks import WRONG
 from history_assets.errors import HistoryError
 from history_assets.inventory import Inventory
 from history_assets.jobs import SCRIPT_SCHEDULES, checks_of
+from history_assets.markdown import plain
 from history_assets.naming import clone_key
 from history_assets.syncing import open_teller
 from history_assets.warehouse.base import Warehouse
@@ -119,7 +120,7 @@ def failing(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) ->
     for key, record in sorted(latest.items()):
         evaluation = record.event.asset_check_evaluation if record.event else None
         if evaluation and not evaluation.passed and evaluation.metadata[WRONG].value:
-            reason = f"{key.name}: {evaluation.description}"
+            reason = f"{key.name}: {plain(evaluation.description or '')}"
             yield Event(Sort.CHECK, "/".join(key.asset_key.path), reason, run_id=record.run_id)
 
 

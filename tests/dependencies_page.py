@@ -37,17 +37,24 @@ USES = {
 }
 
 NAMES = (
-    (r"apache", "Apache-2.0"),
-    (r"\bmit\b|mit-cmu|mit-0|hpnd", "MIT"),
-    (r"bsd|0bsd", "BSD"),
-    (r"mozilla|mpl", "MPL-2.0"),
-    (r"python software foundation|psf|python-2", "PSF-2.0"),
-    (r"isc", "ISC"),
-    (r"unlicense|public domain|cc0", "public domain"),
-    (r"zope|zpl", "ZPL"),
-    (r"artistic", "Artistic"),
+    (r"\bapache\b", "Apache-2.0"),
+    (r"\bmit\b|\bhpnd\b", "MIT"),
+    (r"\b0?bsd\b", "BSD"),
+    (r"\bmozilla\b|\bmpl\b|\bmplv?2", "MPL-2.0"),
+    (r"\bpython software foundation\b|\bpsfl?\b|\bpython-2\b", "PSF-2.0"),
+    (r"\biscl?\b", "ISC"),
+    (r"\bunlicense\b|\bpublic domain\b|\bcc0\b", "public domain"),
+    (r"\bzope\b|\bzpl\b", "ZPL"),
+    (r"\bartistic\b", "Artistic"),
 )
 """Licences that this project's own, Apache-2.0, goes with, by what says so."""
+
+_PROPRIETARY = re.compile(r"\bproprietary\b|\bnon-?commercial\b", re.IGNORECASE)
+_OTHER = re.compile(r"gpl|\bgeneral public\b", re.IGNORECASE)
+"""What makes it another licence, whatever is named beside."""
+
+_COMPOUND = re.compile(r"[\w.+()-]+( (AND|OR|WITH) [\w.+()-]+)+")
+_NO_LICENCE = {"OSI Approved", "DFSG approved"}
 
 
 def direct() -> list[str]:
@@ -86,15 +93,35 @@ def closure(asked: list[str]) -> Iterator[str]:
 
 
 def licence(name: str) -> str | None:
-    """Return the licence of a distribution by its usual name; nothing where it is none that goes with this project's."""
+    """Return the licences of a distribution by their usual names; nothing where it has none that goes with this project's."""
     about = importlib.metadata.metadata(name)
-    classifiers = [each for each in about.get_all("Classifier") or [] if each.startswith("License")]
-    said = (about.get("License-Expression"), *classifiers, (about.get("License") or "")[:200])
-    for text in filter(None, said):
-        for pattern, usual in NAMES:
-            if re.search(pattern, text, re.IGNORECASE):
-                return usual
-    return None
+    return licence_said(about.get("License-Expression"), about.get_all("Classifier") or [], about.get("License") or "")
+
+
+def licence_said(expression: str | None, classifiers: list[str], text: str) -> str | None:
+    """Return what metadata says of licences, as ``licence`` does; several classifiers are taken for a choice."""
+    short = text[:200]
+    if any(_PROPRIETARY.search(each) for each in (expression or "", *classifiers, short)):
+        return None
+    if expression or _COMPOUND.fullmatch(short):
+        return usual(expression or short)
+    last = [re.sub(r" \(.*\)$", "", each.rpartition(" :: ")[2]) for each in classifiers if each.startswith("License")]
+    choice = " OR ".join(dict.fromkeys(_named(each) or each for each in last if each not in _NO_LICENCE))
+    return usual(choice) if choice else usual(short)
+
+
+def usual(said: str) -> str | None:
+    """Return licences, combined by AND and OR, by their usual names; nothing where a choice has none of ours."""
+    choices = [[_named(each) for each in part.split(" OR ")] for part in said.split(" AND ")]
+    if not all(any(choice) for choice in choices):
+        return None
+    return "".join(_named(each) or each for each in re.split(r"( AND | OR |[()])", said))
+
+
+def _named(text: str) -> str | None:
+    if _OTHER.search(text):
+        return None
+    return next((name for pattern, name in NAMES if re.search(pattern, text, re.IGNORECASE)), None)
 
 
 _PAGE = """# What it is built on
@@ -105,6 +132,13 @@ these need in turn; a test looks up that every one of them has a licence that go
 | package | for | licence |
 |---|---|---|
 {rows}
+
+What these need in turn, on Linux with Python 3.11. Where a package names several licences, they are combined as it
+says; where it but lists them, they are taken for a choice.
+
+| package | licence |
+|---|---|
+{others}
 
 ## Looking for known vulnerabilities
 
@@ -120,7 +154,8 @@ To bring `constraints.txt` up to date: install without it into an empty environm
 def page() -> str:
     """Return the page."""
     rows = [f"| [{name}](https://pypi.org/project/{name}) | {USES[name]} | {licence(name)} |" for name in direct()]
-    return _PAGE.format(rows="\n".join(rows))
+    others = sorted(set(closure(direct())) - {canonicalize_name(name) for name in direct()})
+    return _PAGE.format(rows="\n".join(rows), others="\n".join(f"| {name} | {licence(name)} |" for name in others))
 
 
 if __name__ == "__main__":

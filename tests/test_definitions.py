@@ -3,6 +3,8 @@
 import ast
 import collections
 import datetime as dt
+import json
+import re
 import subprocess
 import sys
 import warnings
@@ -15,15 +17,18 @@ import pytest
 
 from history_assets import descriptions
 from history_assets.definitions import build_definitions
+from history_assets.naming import quote
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
+from tests.unit.test_markdown import HOSTILE, read
 
 PACKAGE = Path(__file__).parent.parent / "history_assets"
 # fmt: off
 ORDER = [
-    "errors", "naming", "dates", "gates", "own_process", "interrupts", "progress", "credentials", "settings", "inventory",
+    "errors", "naming", "markdown", "dates", "gates", "own_process", "interrupts", "progress", "credentials", "settings",
+    "inventory",
     "warehouse.files", "warehouse.values", "warehouse.statements", "warehouse.base", "warehouse.platform_log",
     "warehouse.ledger_sql", "warehouse.history_sql", "warehouse.reading_sql", "warehouse.spine_sql", "warehouse.functions_sql",
     "warehouse.duckdb_files", "warehouse.duckdb_log", "warehouse.duckdb_clones", "warehouse.duckdb_history",
@@ -60,13 +65,19 @@ def modules() -> dict[str, Path]:
 
 def imports(path: Path) -> set[str]:
     """Return the modules of this package that a file imports, wherever in it, but for types alone."""
+    tree = ast.parse(path.read_text())
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")]
+    typed = {each for block in blocks for statement in block.body for each in ast.walk(statement)}
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "history_assets":
-            inside = (node.module or "").removeprefix("history_assets").removeprefix(".")
-            named = {f"{inside}.{alias.name}".removeprefix(".") for alias in node.names}
-            found |= (named & set(ORDER)) or {inside}
-    return found
+    for node in ast.walk(tree):
+        if node in typed:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (named & {f"history_assets.{module}" for module in ORDER}) or {node.module}
+    return {name.removeprefix("history_assets.") for name in found if name.startswith("history_assets.")}
 
 
 def test_every_module_has_its_place() -> None:
@@ -77,19 +88,44 @@ def test_imports_point_one_way() -> None:
     """A file imports only from files above it; what it needs for types alone does not count."""
     offences = []
     for name, path in modules().items():
-        typed = {
-            module
-            for block in ast.walk(ast.parse(path.read_text()))
-            if isinstance(block, ast.If) and getattr(block.test, "id", "") == "TYPE_CHECKING"
-            for statement in block.body
-            if isinstance(statement, ast.ImportFrom)
-            for module in [(statement.module or "").removeprefix("history_assets.")]
-        }
         # The engine is chosen inside a function, where the package itself stands above its parts.
         allowed = set(ORDER[: ORDER.index(name)])
-        offences += [f"{name} imports {other}" for other in imports(path) - typed - allowed]
+        offences += [f"{name} imports {other}" for other in imports(path) - allowed]
 
     assert offences == []
+
+
+def test_an_import_of_any_sort_counts_but_for_types_alone(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(
+        "import os, history_assets.cli\n"
+        "from history_assets import errors\n"
+        "from history_assets.naming import quote\n"
+        "from history_assets.warehouse import base, open_warehouse\n"
+        "if TYPE_CHECKING:\n    import history_assets.demo\n    from history_assets.status import Night\n"
+        "else:\n    from history_assets import doctor\n"
+        "def late():\n    import history_assets.scripts.links as links\n    from history_assets.dates import Cutoff\n"
+        "if typing.TYPE_CHECKING:\n    from history_assets import nights\n"
+        "import history_assets_of_another\n"
+    )
+
+    assert imports(file) == {"cli", "errors", "naming", "warehouse.base", "doctor", "scripts.links", "dates"}
+
+
+def test_the_clock_is_read_where_a_process_begins_alone() -> None:
+    """What it is then is an argument of all the rest; dbt is told of it too."""
+    reading = {
+        name
+        for name, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and re.fullmatch(r"(\w+\.)?(date|datetime)\.(utc)?(now|today)|time\.time", ast.unparse(node))
+    }
+    sql = [path.read_text() for path in (PACKAGE.parent / "dbt_project" / "macros").rglob("*.sql")]
+    sql += [path.read_text() for path in (PACKAGE / "warehouse").glob("*.py")]
+
+    assert reading == {"cli", "definitions", "demo", "nights"}
+    assert [text for text in sql if re.search(r"current_(date|time)|\b(now|sysdate|getdate)\(\)", text, re.IGNORECASE)] == []
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
@@ -177,13 +213,16 @@ def test_a_refreshed_home_has_every_asset(landing: Landing, settings: Settings) 
 
 
 def test_every_asset_says_whose_it_is_what_it_holds_and_what_it_is_of(
-    landing: Landing, make_settings: Callable[..., Settings]
+    landing: Landing, make_settings: Callable[..., Settings], home: Path
 ) -> None:
     landing.execute(
         "crm", "2026-11-19T22:00", "create table account (id int primary key, name varchar, _fivetran_synced timestamptz)",
         "create table note (text varchar, _fivetran_synced timestamptz)",
     )  # fmt: skip
-    settings = make_settings(owners=("team:data", "ann@example.com"))
+    scripts = home / "scripts"
+    scripts.mkdir()
+    (scripts / "forecast.py").write_text('# /// script\n# [tool.history-assets]\n# after = ["crm.*"]\n# ///\n')
+    settings = make_settings(owners=("team:data", "ann@example.com"), scripts=scripts)
     refresh(settings, DuckDBWarehouse(settings))
 
     graph = build_definitions(settings).resolve_asset_graph()
@@ -195,6 +234,7 @@ def test_every_asset_says_whose_it_is_what_it_holds_and_what_it_is_of(
         "clones/crm": {"duckdb"},
         "history/crm/account": {"dbt", "duckdb"},
         "history/crm/note": {"dbt", "duckdb"},
+        "scripts/forecast": {"python"},
     }
     links = {name: {key: each.value for key, each in _links(node.metadata)} for name, node in nodes.items()}
     assert links == {
@@ -202,6 +242,7 @@ def test_every_asset_says_whose_it_is_what_it_holds_and_what_it_is_of(
         "clones/crm": {"raw": dg.AssetKey(["fivetran", "crm"])},
         "history/crm/account": {"clones": dg.AssetKey(["clones", "crm"])},
         "history/crm/note": {"clones": dg.AssetKey(["clones", "crm"])},
+        "scripts/forecast": {f"after crm.{table}": dg.AssetKey(["history", "crm", table]) for table in ("account", "note")},
     }
     contents = [
         {"table": "account", "columns": 3, "key": "id"},
@@ -216,6 +257,34 @@ def test_every_asset_says_whose_it_is_what_it_holds_and_what_it_is_of(
         ("_fivetran_synced", "TIMESTAMP WITH TIME ZONE", None),
     ]
     assert [column.name for column in columns[3:]] == ["dbt_valid_from", "dbt_valid_to"]
+
+
+def test_names_in_what_is_said_of_assets_do_nothing(
+    landing: Landing, make_settings: Callable[..., Settings], home: Path
+) -> None:
+    """Dagster's pages show it as Markdown, which may fetch an image from wherever it likes."""
+    schema, table = "`![s](x.png)", "`![t](http://evil.example/p.png)"
+    created = f"create table {quote(table)} ({quote('`<b>')} int primary key, _fivetran_synced timestamptz)"
+    landing.execute(schema, "2026-11-19T22:00", created)
+    scripts = home / "scripts"
+    scripts.mkdir()
+    for name, after in (("`*a*", [HOSTILE]), ("`*b*", HOSTILE)):
+        (scripts / f"{name}.py").write_text(f"# /// script\n# [tool.history-assets]\n# after = {json.dumps(after)}\n# ///\n")
+    settings = make_settings(scripts=scripts)
+    refresh(settings, DuckDBWarehouse(settings))
+
+    graph = build_definitions(settings).resolve_asset_graph()
+
+    said = [str(graph.get(key).description) for key in sorted(graph.get_all_asset_keys())]
+    paragraphs = [read(re.sub(r"^\*\*(\w+)\*\*", r"\1", each)) for one in said for each in one.split("\n\n")]
+    assert paragraphs == [
+        f"The schema {schema} as it was at the cutoff of each date: a zero-copy clone of its 1 tables, frozen.",
+        f"The schema {schema} as Fivetran lands it: 1 tables, overwritten.",
+        f"Every version of each row of {schema}.{table}; key `<b> (declared).",
+        "The script `*a*.py.",
+        f"Waits for histories that there are none of yet: {HOSTILE}.",
+        f'Broken: `*b*.py, line 3: found after = {HOSTILE!r}, which is no list: write it as ["…", "…"]',
+    ]
 
 
 def _links(metadata: Mapping[str, Any]) -> list[tuple[str, Any]]:

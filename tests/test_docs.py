@@ -57,6 +57,25 @@ def test_the_architecture_names_the_modules_in_the_order_of_their_imports() -> N
     assert named == sorted(last, key=lambda name: last[name])
 
 
+def test_each_promise_is_proven_by_tests_that_are_there() -> None:
+    """A file without a folder is in the folder of the one before it."""
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    promised = re.findall(r"^- \*\*(.+?)\.\*\*", text, re.M)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    proofs = dict(re.findall(r"^\| (\w[^|]+) \| (`tests/.+) \|$", text, re.M))
+
+    assert sorted(proofs) == sorted(promised)
+    assert set(re.findall(r"^- \*\*(.+?)\.\*\*", readme[readme.index("## What is promised") :].split("\n## ")[0], re.M)) <= set(
+        promised
+    )
+    for promise, proof in proofs.items():
+        folder = ROOT
+        for name in re.findall(r"`(\S+\.py)`", proof):
+            file = ROOT / name if "/" in name else folder / name
+            assert re.search("^def test_", file.read_text(encoding="utf-8"), re.M), (promise, name)
+            folder = file.parent
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
 

@@ -24,7 +24,8 @@ from dagster._utils.schedules import cron_string_iterator
 from history_assets.dates import Cutoff, parse_date
 from history_assets.errors import HistoryError, ScriptError
 from history_assets.failures import Problem, failure
-from history_assets.naming import history_key
+from history_assets.markdown import escaped
+from history_assets.naming import history_key, table_name
 from history_assets.partitions import CLONE_DATES, LATEST, freshness
 from history_assets.scripts.environments import environment, hidden, last_lines, path_of
 from history_assets.scripts.folder import Broken, Script, shown
@@ -38,6 +39,9 @@ RETRY_DELAY = 30.0
 """Seconds to the first retry, about; each further one waits twice as long."""
 
 _LINES = 6
+_LINKS = 20
+"""Histories that a script's page leads to; its lineage shows all that it is after."""
+
 _NOT_ITS = (
     *("FIVETRAN_", "DAGSTER_PG_", "HISTORY_ALERT_URLS", "HISTORY_OWNER_ALERT_URL", "HISTORY_SCRIPT_ROLE"),
     *(DATE_VARIABLE, RUN_VARIABLE),
@@ -64,7 +68,7 @@ def script_asset(linked: Linked, settings: Settings) -> dg.AssetsDefinition:
         kinds={"python"},
         owners=[wishes.owner] if wishes.owner else settings.owners,
         description=_description(linked),
-        metadata={"file": dg.MetadataValue.path(shown(script.path)), **_told(script)},
+        metadata={"file": dg.MetadataValue.path(shown(script.path)), **_told(script), **_links(linked)},
         freshness_policy=_freshness(script, settings),
         retry_policy=retries,
     )
@@ -90,7 +94,7 @@ def broken_asset(broken: Broken) -> dg.AssetsDefinition:
         group_name=GROUP,
         kinds={"python", "broken"},
         owners=[broken.owner] if broken.owner else None,
-        description=f"**Broken**: {broken.reason}",
+        description=f"**Broken**: {escaped(broken.reason)}",
         metadata={"file": dg.MetadataValue.path(shown(broken.path)), "broken": dg.MetadataValue.text(broken.reason)},
     )
     def run_broken() -> None:
@@ -159,9 +163,9 @@ def _problem(script: Script, ended: Ended) -> str | None:
 
 
 def _description(linked: Linked) -> str:
-    said = linked.script.metadata.description or f"The script `{shown(linked.script.path.name)}`."
+    said = linked.script.metadata.description or f"The script {escaped(shown(linked.script.path.name))}."
     if linked.unmatched:
-        said += f"\n\n**Waits** for histories that there are none of yet: {', '.join(linked.unmatched)}."
+        said += f"\n\n**Waits** for histories that there are none of yet: {escaped(', '.join(linked.unmatched))}."
     return said
 
 
@@ -171,6 +175,11 @@ def _told(script: Script) -> Mapping[str, dg.MetadataValue]:
     texts = {name: ", ".join(each) if isinstance(each, tuple) else str(each) for name, each in shown_ones.items() if each}
     texts["timeout"] = str(script.metadata.timeout)
     return {name: dg.MetadataValue.text(hidden(text)) for name, text in texts.items()}
+
+
+def _links(linked: Linked) -> Mapping[str, dg.MetadataValue]:
+    links = ((f"after {table_name(*ref)}", dg.MetadataValue.asset(dg.AssetKey(history_key(*ref)))) for ref in linked.tables)
+    return dict(itertools.islice(links, _LINKS))
 
 
 def _freshness(script: Script, settings: Settings) -> dg.FreshnessPolicy | None:

@@ -8,47 +8,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from history_assets import cli
-from history_assets.definitions import build_definitions
 from history_assets.history import History
-from history_assets.jobs import CLONES_JOB
 from history_assets.naming import quote, refusal
-from history_assets.nights import open_instance
 from history_assets.own_process import settle
-from history_assets.partitions import PARTITIONS
 from history_assets.settings import Settings
 from history_assets.terminal import Lines
 from history_assets.verification import verify
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
+from tests.stories.hostile import PIECES
 
 DAY = "2026-11-20"
-PIECES = (
-    "x'; drop table account; --",
-    'x"; drop schema crm cascade; --',
-    "$(touch pwned)",
-    "`touch pwned`; touch pwned & | touch pwned",
-    "..",
-    "../../pwned",
-    "-rf --help",
-    "*anchor &alias !!python/object/apply:os.system ['touch pwned']",
-    "key: value # comment",
-    "two\nlines\n- item",
-    "\x1b[31mred\x07",
-    "<script>alert(1)</script> | [link](http://evil.example) **",
-    "%s %(name)s {0} {name}",
-    "snapshot; attach 'pwned' as p",
-    "Ünï\u2028cödé \u202e",
-    "{{ env_var('HOME') }}",
-    "{% do run_query('drop schema crm cascade') %}",
-    "{# note",
-    "one\r\n",
-    " account",
-    "account\u2003",
-)
 SCHEMAS = [name for name in PIECES if "/" not in name and name != ".."]
 """Those that can name a file."""
 
@@ -154,27 +127,3 @@ def test_each_command_ends_as_it_should(told: tuple[Path, dict[str, tuple[int, s
     codes = {words: code for words, (code, _) in told[1].items()}
 
     assert list(codes.values()) == [0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 2, 2, 2, 2], codes
-
-
-@pytest.mark.parametrize(
-    "key", ["2026-11-20'; drop table x; --", "../../pwned", "{{ 1 }}", "2026-11-31", "$(touch pwned)", " "]
-)
-def test_a_partition_that_is_no_date_is_refused(key: str, told: tuple[Path, dict[str, tuple[int, str]]]) -> None:
-    """As somebody may add it in the UI."""
-    settings = Settings(home=told[0])
-    with open_instance(settings) as instance:
-        instance.add_dynamic_partitions(PARTITIONS, [key])
-        try:
-            job = (
-                build_definitions(settings)
-                .resolve_job_def(CLONES_JOB)
-                .get_subset(asset_selection={dg.AssetKey(["clones", "crm"])})
-            )
-            done = job.execute_in_process(instance=instance, partition_key=key, raise_on_error=False)
-        finally:
-            instance.delete_dynamic_partition(PARTITIONS, key)
-
-    assert not done.success
-    (failed,) = [event for event in done.all_node_events if event.is_step_failure]
-    assert f"found {key!r} where a clone date was expected" in str(failed.step_failure_data.error)
-    assert sorted(path.name for path in (told[0] / "clones" / "crm").iterdir()) == [f"{DAY}.duckdb"]

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import duckdb
 import pytest
@@ -16,6 +17,7 @@ from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.values import Clone
 from tests.fakes.fivetran import GROUP, FakeFivetran, Fault
 from tests.landing import Landing
+from tests.stories.hostile import KINDS
 
 DATE = dt.date(2026, 11, 20)
 CUTOFF = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
@@ -97,7 +99,18 @@ def test_a_status_of_the_log_that_makes_no_sense_clones_nothing(settings: Settin
 
 
 def test_hostile_connections_hide_no_other(settings: Settings, fivetran: FakeFivetran) -> None:
-    for name in (".*", "(a+)+$", "crm_", "_", "c%", "x'; drop table account; --", "../crm", "two\nlines", "{{ 1 }}", "\u202e"):
+    for name in (
+        ".*",
+        "(a+)+$",
+        "crm_",
+        "_",
+        "c%",
+        "x'; drop table account; --",
+        "../crm",
+        "two\nlines",
+        "\u202e",
+        *KINDS.values(),
+    ):
         fivetran.connect(name, service="postgres", sync_frequency="often")
     fivetran.connect("crm")
     fivetran.sync("crm", CUTOFF - 2 * HOUR, CUTOFF - HOUR)
@@ -106,6 +119,19 @@ def test_hostile_connections_hide_no_other(settings: Settings, fivetran: FakeFiv
     assert isinstance(made, Clone), made
     asked = {path for path, _ in fivetran.requests}
     assert asked == {f"/v1/groups/{GROUP}/connections", f"/v1/connections/id_crm_{GROUP}/sync-history"}
+
+
+@pytest.mark.parametrize("piece", [*KINDS.values(), "a/b?x#y", "crm%2F.."], ids=[*KINDS, "an address", "encoded"])
+def test_an_id_is_a_part_of_a_path_and_no_more(piece: str, settings: Settings, fivetran: FakeFivetran) -> None:
+    fivetran.connect("crm", id=piece)
+    fivetran.sync("crm", CUTOFF - 2 * HOUR, CUTOFF - HOUR)
+    made = cloned(settings.model_copy(update={"fivetran": fivetran.credentials()}))
+
+    assert isinstance(made, Clone), made
+    assert {path for path, _ in fivetran.requests} == {
+        f"/v1/groups/{GROUP}/connections",
+        f"/v1/connections/{quote(piece, safe='')}/sync-history",
+    }
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from history_assets.nights import open_instance, run_nights
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.stories.engines import DuckDB
 from tests.stories.tables import Night
+from tests.unit.test_markdown import read
 
 SYNCED = "2026-10-01 00:00:00+00"
 NAMES = ("newest_exact", "no_large_drop", "no_lost_night")
@@ -118,13 +119,18 @@ def test_runs_that_clone_or_fold_check_nothing_on_their_way(job: str, selected: 
 
 
 def test_a_history_that_differs_from_the_newest_clone_fails(story: Story) -> None:
-    """Whatever it says of older ones, which `exact` and `verify` look at."""
-    story.damage("update crm.account set v = 'old' where id = 150", "update crm.note set v = 'wrong'")
+    """Whatever it says of older ones, which `exact` and `verify` look at. Its values are no markup to the pages."""
+    story.damage(
+        "update crm.account set v = 'old' where id = 150", "update crm.note set v = '![wrong](http://evil.example/p.png)'"
+    )
 
-    assert only(story.evaluate(), "crm", "newest_exact") == (
+    passed, severity, said = only(story.evaluate(), "crm", "newest_exact")
+
+    assert (passed, severity, read(said or "")) == (
         False,
         "ERROR",
-        "crm.note as of 2026-10-13: 1 rows only in history, 1 only in the clone, such as ('wrong',); ('n',)",
+        "crm.note as of 2026-10-13: 1 rows only in history, 1 only in the clone, "
+        "such as ('![wrong](http://evil.example/p.png)',); ('n',)",
     )
 
 

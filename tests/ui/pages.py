@@ -68,6 +68,11 @@ class Pages:
         expect(found).to_be_visible()
         return found
 
+    def images(self) -> list[str]:
+        """Return the addresses of the images that the page shows."""
+        found: list[str] = self.page.locator("img").evaluate_all("images => images.map(image => image.src)")
+        return found
+
     def table(self, has: str) -> list[list[str]]:
         """Return the cells of the first table that has a text, row by row, once it is there."""
         found = self.page.locator("table").filter(has_text=has).first
@@ -85,6 +90,11 @@ class Pages:
         self.page.get_by_role("button", name="Plots").click()
         self.page.locator("canvas").first.wait_for()
         return [name for name in ("closed", "dagster/row_count", "opened") if self.page.get_by_text(name, exact=True).count()]
+
+    def plot_events(self) -> None:
+        """Have every event of an asset plotted, what was only observed too, not the newest of each partition."""
+        # The first is the name of another page.
+        self.page.get_by_text("Events", exact=True).nth(1).click()
 
     def materialize(self, asset: str, dates: Sequence[str]) -> None:
         """Press "Materialize", add dates, and launch."""

@@ -9,6 +9,7 @@ import pytest
 from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
 
 from history_assets.history import History
+from history_assets.naming import clone_key, fivetran_key, history_key, quote
 from history_assets.nights import dagster_home
 from history_assets.refresh import refresh
 from history_assets.serving import served
@@ -23,6 +24,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, as .ci
 
 HOSTILE = "<img src=x onerror=alert(1)> | **b** `c` [l](http://x.y) \\| &amp; _i_ # h"
 """Markup of every sort, and what would end a cell."""
+
+SCHEMA, TABLE = "`![s](p.png)", "`![t](http://evil.example/p.png)"
+"""Names that end a piece of code, and then are images that a browser would fetch."""
 
 SYNCED = "_fivetran_synced timestamptz default now()"
 RELEASE = "ops:\n  fold_histories:\n    config:\n      allow: [EMPTY]\n"
@@ -44,6 +48,7 @@ def landing(home: Path) -> Landing:
         "insert into account (id, name) values (1, 'Ann'), (2, 'Bob')",
         "insert into deal (id, name, stage) values (1, 'one', 'open'), (2, 'two', 'open')",
     )
+    landing.execute(SCHEMA, "2026-03-01T22:00", f"create table {quote(TABLE)} ({quote('<b>')} int primary key, {SYNCED})")
     return landing
 
 
@@ -128,6 +133,18 @@ def test_an_asset_says_what_it_is(pages: Pages) -> None:
         pages.says(owner)
 
 
+def test_names_in_what_is_said_of_an_asset_are_names(pages: Pages) -> None:
+    for key, says in (
+        (history_key(SCHEMA, TABLE), f"Every version of each row of {SCHEMA}.{TABLE}; key <b> (declared)."),
+        (clone_key(SCHEMA), f"The schema {SCHEMA} as it was at the cutoff"),
+        (fivetran_key(SCHEMA), f"The schema {SCHEMA} as Fivetran lands it"),
+    ):
+        pages.overview("/".join(key))
+        pages.says(says)
+        assert [each for each in pages.images() if "p.png" in each] == []
+    assert TABLE in {line for row in pages.table("contents") for line in row[-1].split()}
+
+
 def test_clone_and_raw_lead_to_each_other_and_say_what_is_in_them(pages: Pages) -> None:
     for asset, key, other in (("fivetran/crm", "clones", "clones / crm"), ("clones/crm", "raw", "fivetran / crm")):
         pages.overview(asset)
@@ -172,6 +189,12 @@ def test_what_nights_opened_and_closed_is_plotted(pages: Pages, held_back: list[
     pages.overview("history/crm/deal")
 
     assert pages.plots() == ["closed", "dagster/row_count", "opened"]
+
+    pages.overview("clones/crm")
+    pages.plots()
+    pages.plot_events()
+    for name in ("opened", "closed", "tables_changed"):
+        pages.says(name)
 
 
 def test_a_table_that_is_held_back_says_why(pages: Pages, held_back: list[str]) -> None:

@@ -1,7 +1,6 @@
 """The generated project follows from the inventory, and is put in force whole or not at all."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from history_assets import dbt_files
 from history_assets.errors import ProjectError
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
 from history_assets.naming import decode
+from tests.unit.test_markdown import as_line, read
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 MARKS = st.lists(
@@ -169,8 +169,8 @@ def test_dbt_reads_every_name_as_it_is_or_it_is_refused(schema: str, name: str, 
         assert files == []
         return
 
-    read = load_yaml_text(files[0])
-    ((source,), (snapshot,)) = read["sources"], read["snapshots"]
+    loaded = load_yaml_text(files[0])
+    ((source,), (snapshot,)) = loaded["sources"], loaded["snapshots"]
     (item,) = source["tables"]
     assert (source["schema"], item["identifier"]) == (schema, name)
     assert snapshot["config"] == {"schema": schema, "alias": name}
@@ -178,15 +178,9 @@ def test_dbt_reads_every_name_as_it_is_or_it_is_refused(schema: str, name: str, 
     # dbt strips the names of what it makes.
     assert (as_dbt(schema).strip(), as_dbt(name).strip()) == (schema, name)
     said = snapshot["description"]
-    assert lines(as_dbt(said)) == lines(said)
-    whole = f"Every version of each row of {schema}.{name}; key {column} (declared)."
-    assert said.replace("{ ", "{") == whole.replace("{ ", "{")
+    assert as_dbt(said) == said
+    assert read(said) == as_line(f"Every version of each row of {schema}.{name}; key {column} (declared).")
 
 
 def as_dbt(text: str) -> Any:
     return get_rendered(text, {})
-
-
-def lines(text: str) -> list[str]:
-    """Return the lines of a text: rendering may change how they end, which in a description is no matter."""
-    return re.split("\r\n|\r|\n", text)

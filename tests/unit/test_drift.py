@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from history_assets.drift import Change, Kind, changes, markdown
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table, make_table
+from tests.unit.test_markdown import HOSTILE, read
 
 NAMES = st.text(alphabet="ab.\n`", min_size=1, max_size=2)
 COLUMNS = st.lists(st.tuples(NAMES, st.sampled_from(["INTEGER", "VARCHAR"])), max_size=3, unique_by=lambda each: each[0])
@@ -161,4 +162,5 @@ def test_a_list_shows_names_as_they_are() -> None:
     found = [Change(Kind.GONE_TABLE, "crm", "*a*"), Change(Kind.GONE_COLUMN, "crm", "t", "_b_")]
 
     assert markdown(found) == "- table crm.\\*a\\* is gone\n- column crm.t.\\_b\\_ is gone"
+    assert read(markdown([Change(Kind.GONE_TABLE, "crm", HOSTILE)]).removeprefix("- ")) == f"table crm.{HOSTILE} is gone"
     assert markdown([]) == "nothing has changed"

@@ -15,6 +15,7 @@ from history_assets.preview import AT_ONCE, LARGEST, TABLES, night_of, row_chang
 from history_assets.settings import Settings
 from history_assets.warehouse.reading_sql import NightChanges
 from history_assets.warehouse.values import Applied, AppliedColumn, Status
+from tests.unit.test_markdown import TEXTS, as_line
 
 DAY = dt.date(2026, 11, 22)
 LINES = MarkdownIt("commonmark").enable("table")
@@ -93,23 +94,17 @@ def test_it_is_short() -> None:
     assert found == [["", "id", "values"], *(["opened", str(number), values] for number in range(3))]
 
 
-TEXTS = st.text(st.sampled_from("ab |\\`*_[](){}<>&#!~^$:/-+.\n\r\t\"'") | st.characters(), max_size=20)
-
-
 @given(st.lists(TEXTS, min_size=1, max_size=3, unique=True), st.data())
 def test_whatever_the_data_is_it_stands_in_its_cell_as_it_is(names: list[str], data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.tuples(st.just("opened"), *[TEXTS for _ in names]), max_size=3, unique_by=lambda row: row[1]))
 
     found = cells(rows_table(names, names[:1], rows, 5))
 
-    def plain(text: str) -> str:
-        return "".join(each if each.isprintable() else " " for each in text)
-
     lines = [
-        [row[0], plain(row[1]), ", ".join(f"{plain(n)}: {plain(v)}" for n, v in zip(names[1:], row[2:], strict=True))]
+        [row[0], as_line(row[1]), ", ".join(f"{as_line(n)}: {as_line(v)}" for n, v in zip(names[1:], row[2:], strict=True))]
         for row in rows
     ]
-    expected = [["", plain(names[0]), "values"], *lines]
+    expected = [["", as_line(names[0]), "values"], *lines]
     assert found == [[cell.strip() for cell in line] for line in expected]
 
 

@@ -11,7 +11,7 @@ import pytest
 from history_assets.failures import NO_STEP, WHOLE_RUN, Kind, Problem, failure
 from history_assets.partitions import CLONE_DATES, PARTITIONS
 from history_assets.records import Folded, Records, dates_of_run, folded_event
-from history_assets.warehouse.values import Clone
+from history_assets.warehouse.values import Applied, Clone, Status
 
 DATE, OTHER = "2026-11-21", "2026-11-22"
 CRM, SHOP = dg.AssetKey(["clones", "crm"]), dg.AssetKey(["clones", "shop"])
@@ -154,6 +154,24 @@ def test_what_was_folded_last_counts(instance: dg.DagsterInstance) -> None:
     records = Records(instance, JOBS)
     assert records.folded("crm", [DATE]) == {DATE: TWO}
     assert records.folded("crm", []) == records.folded("shop", [DATE]) == {}
+
+
+def test_a_folded_clone_says_how_much_changed_in_numbers() -> None:
+    """Which Dagster plots."""
+    moment = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
+
+    def row(table: str, opened: int, closed: int) -> Applied:
+        return Applied(
+            "crm", table, moment.date(), "two", moment, moment, 9, opened, closed, (), (), Status.APPLIED, None, "UTC", "00:00"
+        )
+
+    told = folded_event(clone("two", DATE), TWO, "", [row("a", 3, 2), row("b", 0, 1), row("c", 0, 0)]).metadata
+
+    assert {name: each.value for name, each in told.items() if isinstance(each, dg.IntMetadataValue)} == {
+        "opened": 3,
+        "closed": 3,
+        "tables_changed": 2,
+    }
 
 
 def test_a_clone_was_made_when_a_run_last_made_it(instance: dg.DagsterInstance) -> None:

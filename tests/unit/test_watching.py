@@ -10,6 +10,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
 from dagster._utils.error import SerializableErrorInfo
 
 from history_assets.alerts import Event, Sort
+from history_assets.markdown import escaped
 from history_assets.watching import Watch, failing, stalled
 from tests.stories.daemon import keep_tick, turn
 
@@ -126,14 +127,14 @@ def evaluated(instance: dg.DagsterInstance, key: dg.AssetCheckKey, description: 
 
 
 def test_a_check_that_failed_last_is_told_but_not_of_what_is_held_back(instance: dg.DagsterInstance) -> None:
-    evaluated(instance, LOST, "found neither clone nor history of 2026-11-20", passed=False, wrong=1)
+    evaluated(instance, LOST, escaped("found neither clone nor history of *2026-11-20*"), passed=False, wrong=1)
     evaluated(instance, EXACT, "crm.t as of 2026-11-21 is held back: no rows", passed=False, wrong=0)
 
     (event,) = failing(instance, [EXACT, LOST])
     assert (event.sort, event.asset, event.reason) == (
         Sort.CHECK,
         "clones/crm",
-        "no_lost_night: found neither clone nor history of 2026-11-20",
+        "no_lost_night: found neither clone nor history of *2026-11-20*",
     )
 
     evaluated(instance, LOST, "every recent date has a clone or is folded", passed=True, wrong=0)
