@@ -40,10 +40,11 @@ def make(
         for leftover in target.parent.glob(f".{date}.*"):
             leftover.unlink()
         written = last_written(source)
+        # A checkpoint is no sync. It comes first, since to close the file makes one too, whatever becomes of the clone.
+        raw.execute("checkpoint")
+        os.utime(reading.fileno(), (written, written))
         quiet_point = settle() or _quiet_by_file(schema, cutoff, written)
         tables = read_tables(raw, schema, settings.keys)
-        raw.execute("checkpoint")
-        os.utime(reading.fileno(), (written, written))  # a checkpoint is no sync
         made = target.parent / f".{date}.{uuid.uuid4()}"
         try:
             copy_file(reading, made)

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import duckdb
 import pytest
 
-from history_assets.errors import CloneError, UsageError, WarehouseError
+from history_assets.errors import CloneError, NotSettledError, UsageError, WarehouseError
 from history_assets.inventory import Column, KeySource, Schema, Table
 from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_clones, duckdb_files
@@ -40,6 +40,21 @@ def contents(path: Path | str) -> dict[str, list[tuple[object, ...]]]:
     with duckdb.connect(str(path), read_only=True) as connection:
         tables = connection.execute("select table_name, sql from duckdb_tables() where schema_name = 'main'").fetchall()
         return {name: [(sql,), *sorted(connection.execute(f'from main."{name}"').fetchall(), key=repr)] for name, sql in tables}
+
+
+def leave_a_log(crm: Landing) -> None:
+    """Have a writer of the schema be killed before what it wrote was in more than the write-ahead log."""
+    script = f"""
+import duckdb, os, signal
+connection = duckdb.connect({str(crm.file("crm"))!r})
+connection.execute("insert into tag values ('late', now())")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script], check=False)
+    for path in crm.folder.iterdir():
+        moment = dt.datetime.fromisoformat(BEFORE).replace(tzinfo=dt.UTC).timestamp()
+        os.utime(path, (moment, moment))
+    assert crm.file("crm").with_name("crm.duckdb.wal").exists()
 
 
 def is_refused(path: Path) -> bool:
@@ -254,22 +269,25 @@ def test_the_sync_log_is_believed_before_the_file(crm: Landing, warehouse: DuckD
 
 def test_cloning_is_no_sync(crm: Landing, warehouse: DuckDBWarehouse) -> None:
     """What a killed writer left in the write-ahead log is cloned, and the file does not look as if synced by that."""
-    script = f"""
-import duckdb, os, signal
-connection = duckdb.connect({str(crm.file("crm"))!r})
-connection.execute("insert into tag values ('late', now())")
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    subprocess.run([sys.executable, "-c", script], check=False)
-    for path in crm.folder.iterdir():
-        moment = dt.datetime.fromisoformat(BEFORE).replace(tzinfo=dt.UTC).timestamp()
-        os.utime(path, (moment, moment))
-    assert crm.file("crm").with_name("crm.duckdb.wal").exists()
+    leave_a_log(crm)
 
     first = warehouse.clone("crm", DATE, no_log)
     second = warehouse.clone("crm", DATE, no_log, replace=True)
 
     assert (first.rows, second.rows) == (6, 6)
+
+
+def test_a_clone_that_is_refused_is_no_sync(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    """What a killed writer left is written down as the file is let go, and yet the file is not taken for written then."""
+    leave_a_log(crm)
+
+    def not_yet() -> None:
+        raise NotSettledError("a sync still runs")
+
+    with pytest.raises(NotSettledError):
+        warehouse.clone("crm", DATE, not_yet)
+
+    assert warehouse.clone("crm", DATE, no_log).rows == 6
 
 
 def test_what_a_killed_clone_left_is_swept(crm: Landing, warehouse: DuckDBWarehouse) -> None:
