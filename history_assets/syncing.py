@@ -14,7 +14,8 @@ import dagster as dg
 from history_assets.errors import WarehouseError
 from history_assets.fivetran.api import FivetranApi
 from history_assets.fivetran.completions import Completion, Memory, listed, logged, recall, remember, settled
-from history_assets.fivetran.silence import Silence, silent, silent_by_log
+from history_assets.fivetran.silence import LOOKED_BACK, Silence, silent, silent_by_log
+from history_assets.fivetran.sources import LONGEST_REACH
 from history_assets.fivetran.syncs import SyncStatus
 from history_assets.inventory import Inventory
 from history_assets.jobs import CLONES_JOB
@@ -72,9 +73,11 @@ class LogTeller:
 
     def look(self, schemas: Collection[str], memory: Memory, now: dt.datetime, warn: Callable[[str], None]) -> Look:  # noqa: ARG002 - it is one read
         """Look once; raises WarehouseError where the log is being written."""
-        # A first sync, which may take long, has left nothing in memory that says when it began.
-        seen = [each.ended - _LONGEST_SYNC for each in memory.values() if each.ended]
-        events = self._warehouse.sync_events(min(seen, default=None))
+        seen = [each.ended for each in memory.values() if each.ended]
+        # A first sync, which may take long, has left nothing in memory that says when it began. A connection that is no more
+        # stays in memory, and so does not count.
+        since = max(seen) - _LONGEST_SYNC if seen else now - LONGEST_REACH
+        events = self._warehouse.sync_events(since)
         return Look(*logged(events, schemas, memory, now), self.settled())
 
     def settled(self) -> Settled:
@@ -83,7 +86,7 @@ class LogTeller:
 
     def silent(self, schemas: Collection[str], now: dt.datetime) -> Iterator[Silence]:
         """Yield the schemas that have fallen silent; raises WarehouseError where the log is being written."""
-        return silent_by_log(self._warehouse.sync_events(), schemas, now)
+        return silent_by_log(self._warehouse.sync_events(now - LOOKED_BACK), schemas, now)
 
 
 def open_teller(warehouse: Warehouse) -> ApiTeller | LogTeller | None:

@@ -123,7 +123,9 @@ def logged(
                 filled = (*(before.schemas if before else ()), schema)
                 total = rows if before is None or before.rows is None else before.rows + (rows or 0)
                 found[name, sync.ended] = Completion(name, filled, sync.ended, sync.status, sync.started, total)
-    last = {name: max(ended for each, ended in found if each == name) for name, _ in found}
+    last: dict[str, dt.datetime] = {}
+    for name, ended in found:
+        last[name] = max(ended, last.get(name, ended))
     new = found.values() if memory else [found[each] for each in last.items()]
     completions = sorted(new, key=lambda each: each.ended)
     return completions, {**memory, **{name: Seen(ended, now) for name, ended in last.items()}}

@@ -3,12 +3,15 @@
 Belongs here: turning logged events into syncs per schema. Does not belong here: SQL (``warehouse/``), decisions (``quiet``).
 """
 
+import bisect
 import collections
+import dataclasses
 import datetime as dt
 import functools
+import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from history_assets.fivetran.syncs import Sync, SyncStatus
@@ -25,15 +28,57 @@ class Log:
         of_connection = collections.defaultdict[str, list[SyncEvent]](list)
         for event in events:
             of_connection[event.connection].append(event)
-        self._connections = [(each, _names(each)) for each in of_connection.values()]
+        self._connections = [_Logged(each) for each in of_connection.values()]
 
         self.last = max((event.at for each in of_connection.values() for event in each), default=None)
         """When (aware) the last event was."""
 
-    def filling(self, schema: str) -> list[list[SyncEvent]]:
-        """Return the events of each connection that fills a schema."""
-        named = [each for each, names in self._connections if schema.lower() in names]
-        return named or _by_prefix(schema, [each for each, _ in self._connections])
+    def filling(self, schema: str) -> "list[_Logged]":
+        """Return each connection that fills a schema."""
+        named = [each for each in self._connections if schema.lower() in each.names]
+        return named or _by_prefix(schema, self._connections)
+
+
+class _Logged:
+    """The events of a connection, and what they come to: worked out once, however many schemas it fills."""
+
+    def __init__(self, events: list[SyncEvent]) -> None:
+        self.events = events
+        self.id, self.name = events[0].connection, events[0].name
+        named = {name for event in events for name in (event.name.split(".")[0], _written(event))}
+        self.names = frozenset(name.lower() for name in named if name)
+
+    @functools.cached_property
+    def syncs(self) -> list[Sync]:
+        """Its syncs, oldest first."""
+        return list(_pair(self.events))
+
+    @functools.cached_property
+    def writes(self) -> "Mapping[str, _Writes]":
+        """What it wrote, by schema in lower case."""
+        found = collections.defaultdict[str, list[tuple[dt.datetime, int]]](list)
+        for event in self.events:
+            if schema := _written(event):
+                found[schema.lower()].append((event.at, _count(event)))
+        return {schema: _Writes.of(sorted(writes)) for schema, writes in found.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Writes:
+    """When rows were written, in order, and how many had been before each of these instants and after the last."""
+
+    instants: Sequence[dt.datetime]
+    before: Sequence[int]
+
+    @classmethod
+    def of(cls, writes: Sequence[tuple[dt.datetime, int]]) -> "_Writes":
+        """Return writes that are in order, each the instant and its rows."""
+        return cls([at for at, _ in writes], list(itertools.accumulate((rows for _, rows in writes), initial=0)))
+
+    def during(self, sync: Sync) -> int:
+        """Return how many rows were written in a sync's time."""
+        end = bisect.bisect_right(self.instants, sync.ended) if sync.ended else len(self.instants)
+        return self.before[end] - self.before[bisect.bisect_left(self.instants, sync.started)]
 
 
 def syncs_of(schema: str, log: Log) -> list[Sync] | None:
@@ -47,7 +92,7 @@ def syncs_of(schema: str, log: Log) -> list[Sync] | None:
     filling = log.filling(schema)
     if not filling:
         return None
-    return sorted((sync for each in filling for sync in _pair(each)), key=lambda sync: sync.started)
+    return sorted((sync for each in filling for sync in each.syncs), key=lambda sync: sync.started)
 
 
 def written_between(schema: str, log: Log, since: dt.datetime, until: dt.datetime) -> frozenset[str] | None:
@@ -58,16 +103,15 @@ def written_between(schema: str, log: Log, since: dt.datetime, until: dt.datetim
     filling = log.filling(schema)
     if not filling or not log.last or log.last < until or any(_unsure(each, since, until) for each in filling):
         return None
-    between = [event for each in filling for event in each if since < event.at <= until]
+    between = [event for each in filling for event in each.events if since < event.at <= until]
     return frozenset(name for event in between for name in _tables_named(event))
 
 
-def _unsure(events: list[SyncEvent], since: dt.datetime, until: dt.datetime) -> bool:
-    syncs = list(_pair(events))
-    between = [sync for sync in syncs if sync.started <= until and (sync.ended is None or sync.ended > since)]
-    begins = any(sync.ended and sync.ended <= since for sync in syncs)
+def _unsure(logged: _Logged, since: dt.datetime, until: dt.datetime) -> bool:
+    between = [sync for sync in logged.syncs if sync.started <= until and (sync.ended is None or sync.ended > since)]
+    begins = any(sync.ended and sync.ended <= since for sync in logged.syncs)
     # Of what no sync was ever said to write, this log does not tell.
-    tells = any(event.event == "records_modified" for event in events)
+    tells = any(event.event == "records_modified" for event in logged.events)
     return not begins or not tells or not all(sync.succeeded and sync.ended and sync.ended <= until for sync in between)
 
 
@@ -82,21 +126,15 @@ def _tables_named(event: SyncEvent) -> Iterator[str]:
 def logged_of(schema: str, log: Log) -> Iterator[tuple[str, Sync, int]]:
     """Yield the syncs of a schema, each with the id of its connection and the rows that it wrote into that schema."""
     for each in log.filling(schema):
-        writes = [event for event in each if (_written(event) or "").lower() == schema.lower()]
-        for sync in _pair(each):
-            during = [event for event in writes if sync.started <= event.at <= (sync.ended or event.at)]
-            yield each[0].connection, sync, sum(_count(event) for event in during)
+        writes = each.writes.get(schema.lower())
+        for sync in each.syncs:
+            yield each.id, sync, writes.during(sync) if writes else 0
 
 
-def _names(events: list[SyncEvent]) -> frozenset[str]:
-    named = {name for event in events for name in (event.name.split(".")[0], _written(event))}
-    return frozenset(name.lower() for name in named if name)
-
-
-def _by_prefix(schema: str, connections: list[list[SyncEvent]]) -> list[list[SyncEvent]]:
-    fitting = [each for each in connections if schema.lower().startswith(each[0].name.lower() + "_")]
-    longest = max((len(each[0].name) for each in fitting), default=0)
-    return [each for each in fitting if len(each[0].name) == longest]
+def _by_prefix(schema: str, connections: list[_Logged]) -> list[_Logged]:
+    fitting = [each for each in connections if schema.lower().startswith(each.name.lower() + "_")]
+    longest = max((len(each.name) for each in fitting), default=0)
+    return [each for each in fitting if len(each.name) == longest]
 
 
 def _written(event: SyncEvent) -> str | None:

@@ -20,6 +20,10 @@ _HABITS = 3
 _SEEN = 10
 """Syncs of which the usual pause is taken, where Fivetran does not say how often a connection is to sync."""
 
+LOOKED_BACK = dt.timedelta(days=31)
+"""How much of a log says who is silent: ten syncs of a connection that syncs daily, the rarest schedule that Fivetran has, and
+three weeks in which its silence is told."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Silence:

@@ -4,12 +4,14 @@ Belongs here: copying a file while nobody can write it, whole or not at all. Doe
 copying bytes (``files``), or which instant to clone (``fivetran/quiet``).
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 
@@ -33,18 +35,19 @@ def make(
     target.parent.mkdir(parents=True, exist_ok=True)
     if not source.is_file():
         raise CloneError(f"cannot clone {schema}, because {source} is not there: expected the DuckDB file that it lands in")
-    # Held open to the end: nobody else can write meanwhile.
-    with connect(source, read_only=False, timeout=settings.lock_timeout) as raw:
+    # Held to the end: nobody else can write meanwhile.
+    with _held(source, settings.lock_timeout) as (raw, reading):
         for leftover in target.parent.glob(f".{date}.*"):
             leftover.unlink()
         written = last_written(source)
+        # A checkpoint is no sync. It comes first, since to close the file makes one too, whatever becomes of the clone.
+        raw.execute("checkpoint")
+        os.utime(reading.fileno(), (written, written))
         quiet_point = settle() or _quiet_by_file(schema, cutoff, written)
         tables = read_tables(raw, schema, settings.keys)
-        raw.execute("checkpoint")
         made = target.parent / f".{date}.{uuid.uuid4()}"
         try:
-            copy_file(source, made)
-            os.utime(source, (written, written))  # a checkpoint is no sync
+            copy_file(reading, made)
             made.chmod(0o600)
             clone = Clone(schema, date, str(uuid.uuid4()), cutoff, quiet_point, 0, 0, 0, str(target))
             clone = _describe(settings, made, clone, tables)
@@ -68,6 +71,19 @@ def read(settings: Settings, schema: str, date: dt.date, path: Path) -> Clone:
         raise WarehouseError(f"found {path} without the row that says which clone it is: delete it and clone {date} again")
     clone_id, cutoff, quiet_point, tables, rows, size = row
     return Clone(schema, date, clone_id, aware(cutoff), aware(quiet_point), tables, rows, size, str(path))
+
+
+@contextlib.contextmanager
+def _held(source: Path, timeout: float) -> Iterator[tuple[duckdb.DuckDBPyConnection, BinaryIO]]:
+    """Keep all other processes from writing a file, which can be read by what is returned beside its connection.
+
+    DuckDB's lock is one of POSIX: it goes as soon as the process closes any descriptor of the file, so this one is the only
+    other, and closed last.
+    """
+    with source.open("rb") as reading, connect(source, read_only=False, timeout=timeout) as connection:
+        if not os.path.samestat(os.fstat(reading.fileno()), source.stat()):
+            raise CloneError(f"found another file put in place of {source} while it was opened: clone it again", passing=True)
+        yield connection, reading
 
 
 def _describe(settings: Settings, made: Path, clone: Clone, expected: Schema) -> Clone:

@@ -9,16 +9,28 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 _FICLONE = 0x40049409
 """ioctl of Linux that shares a file's extents (Btrfs, XFS, bcachefs, ZFS 2.2): linux/fs.h."""
 
 
-def copy_file(source: Path, target: Path) -> bool:
-    """Copy a file and say whether its blocks are shared (copy-on-write) rather than copied."""
+_PIECE = 1 << 22
+"""Bytes that a plain copy takes at a time."""
+
+_AT_FDCWD = -2
+"""Says to macOS that a name is to be looked up as usual: sys/fcntl.h."""
+
+
+def copy_file(source: BinaryIO, target: Path) -> bool:
+    """Copy a file that is open for reading, and say whether its blocks are shared (copy-on-write) rather than copied.
+
+    It is opened no second time: to close any descriptor of a file drops all locks that the process has on it.
+    """
     shared = _clone_file(source, target)
     if not shared:
-        shutil.copyfile(source, target)
+        with target.open("wb") as writing:
+            shutil.copyfileobj(source, writing, _PIECE)
     return shared
 
 
@@ -32,17 +44,17 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _clone_file(source: Path, target: Path) -> bool:
+def _clone_file(source: BinaryIO, target: Path) -> bool:
     if sys.platform == "linux":
         import fcntl
 
-        with source.open("rb") as reading, target.open("wb") as writing:
+        with target.open("wb") as writing:
             try:
-                fcntl.ioctl(writing.fileno(), _FICLONE, reading.fileno())
+                fcntl.ioctl(writing.fileno(), _FICLONE, source.fileno())
             except OSError:  # the file system cannot, or the two are on different ones
                 return False
             return True
     if sys.platform == "darwin":
-        clonefile = ctypes.CDLL(None, use_errno=True).clonefile
-        return bool(clonefile(os.fsencode(source), os.fsencode(target), 0) == 0)
+        clone = ctypes.CDLL(None, use_errno=True).fclonefileat
+        return bool(clone(source.fileno(), _AT_FDCWD, os.fsencode(target), 0) == 0)
     return False

@@ -5,8 +5,11 @@ import datetime as dt
 
 import pytest
 
+from history_assets.fivetran.completions import Seen
 from history_assets.fivetran.silence import silent, silent_by_log
 from history_assets.fivetran.syncs import Connection
+from history_assets.syncing import LogTeller
+from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.values import SyncEvent
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
@@ -83,3 +86,21 @@ def test_by_the_log_the_usual_pause_is_the_median_of_the_last(hours: list[float]
     events = [event for each in hours for event in synced(each)]
 
     assert [each.reason for each in silent_by_log(events, ["crm", "shop"], NOW)] == reasons
+
+
+def test_no_look_reads_more_of_a_log_than_says_something(warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a connection that is no more, the last sync stays in memory for ever."""
+    asked = list[float]()
+
+    def read(since: dt.datetime) -> list[SyncEvent]:
+        asked.append((NOW - since) / dt.timedelta(days=1))
+        return []
+
+    monkeypatch.setattr(warehouse, "sync_events", read)
+    teller = LogTeller(warehouse)
+
+    teller.look(["crm"], {}, NOW, pytest.fail)
+    teller.look(["crm"], {"gone": Seen(ago(20_000), ago(20_000)), "c": Seen(ago(24), ago(1))}, NOW, pytest.fail)
+    list(teller.silent(["crm"], NOW))
+
+    assert asked == [90, 31, 31]

@@ -2,11 +2,15 @@
 
 import csv
 import datetime as dt
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from history_assets.errors import CloneError, NotSettledError
+from history_assets.fivetran.completions import Seen, logged
 from history_assets.fivetran.log import Log, logged_of, syncs_of, written_between
 from history_assets.fivetran.quiet import instant_of, quiet_point
 from history_assets.fivetran.syncs import Sync, SyncStatus
@@ -154,6 +158,34 @@ SUCCESS = '{"status":"SUCCESSFUL"}'
 )
 def test_starts_and_ends_make_syncs(events: list[SyncEvent], expected: list[Sync]) -> None:
     assert syncs_of("s", Log(events)) == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["sync_start", "sync_end", "records_modified"])), max_size=30))
+def test_a_sync_wrote_what_was_written_from_its_start_to_its_end(happened: list[tuple[int, str]]) -> None:
+    events = [event(minute, what, '{"schema": "S", "count": 3}') for minute, what in happened]
+    writes = [minute for minute, what in happened if what == "records_modified"]
+
+    for _, one, rows in logged_of("s", Log(events)):
+        assert rows == 3 * sum(one.started <= at(minute) <= (one.ended or at(minute)) for minute in writes)
+
+
+def test_a_long_log_is_read_in_no_time() -> None:
+    """As long as it is, each event is looked at once or twice: a sensor has a minute for it."""
+    syncs = [
+        each
+        for minute in range(0, 60_000, 4)
+        for each in (
+            event(minute, "sync_start"),
+            event(minute + 1, "records_modified", '{"schema": "s", "count": 3}'),
+            event(minute + 2, "sync_end", SUCCESS),
+        )
+    ]
+    began = time.perf_counter()
+    told, _ = logged(syncs, ["s"], {"c": Seen(at(0), at(0))}, at(60_000))
+
+    assert time.perf_counter() - began < 5
+    assert {each.rows for each in told} == {3}
+    assert len(told) == 15_000
 
 
 HOSTILE_DATA = [

@@ -1,6 +1,7 @@
 """The embedded engine: a clone is its schema's file of that instant, whole, frozen, or not there."""
 
 import datetime as dt
+import errno
 import os
 import shutil
 import stat
@@ -10,14 +11,15 @@ import threading
 import unittest.mock
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import duckdb
 import pytest
 
-from history_assets.errors import CloneError, UsageError, WarehouseError
+from history_assets.errors import CloneError, NotSettledError, UsageError, WarehouseError
 from history_assets.inventory import Column, KeySource, Schema, Table
 from history_assets.settings import Settings
-from history_assets.warehouse import duckdb_files
+from history_assets.warehouse import duckdb_clones, duckdb_files
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.duckdb_files import read_tables
 from history_assets.warehouse.values import Clone
@@ -38,6 +40,29 @@ def contents(path: Path | str) -> dict[str, list[tuple[object, ...]]]:
     with duckdb.connect(str(path), read_only=True) as connection:
         tables = connection.execute("select table_name, sql from duckdb_tables() where schema_name = 'main'").fetchall()
         return {name: [(sql,), *sorted(connection.execute(f'from main."{name}"').fetchall(), key=repr)] for name, sql in tables}
+
+
+def leave_a_log(crm: Landing) -> None:
+    """Have a writer of the schema be killed before what it wrote was in more than the write-ahead log."""
+    script = f"""
+import duckdb, os, signal
+connection = duckdb.connect({str(crm.file("crm"))!r})
+connection.execute("insert into tag values ('late', now())")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script], check=False)
+    for path in crm.folder.iterdir():
+        moment = dt.datetime.fromisoformat(BEFORE).replace(tzinfo=dt.UTC).timestamp()
+        os.utime(path, (moment, moment))
+    assert crm.file("crm").with_name("crm.duckdb.wal").exists()
+
+
+def is_refused(path: Path) -> bool:
+    """Say whether another process is kept from writing a file."""
+    script = f"import duckdb; duckdb.connect({str(path)!r})"
+    said = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert said.returncode == 0 or "Could not set lock" in said.stderr
+    return said.returncode != 0
 
 
 @pytest.fixture
@@ -140,8 +165,8 @@ def test_a_clone_is_frozen(crm: Landing, warehouse: DuckDBWarehouse) -> None:
 def test_a_copy_that_is_not_whole_is_no_clone(
     crm: Landing, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def copy_some(source: Path, target: Path) -> None:
-        shutil.copyfile(source, target)
+    def copy_some(source: BinaryIO, target: Path) -> None:
+        target.write_bytes(source.read())
         with duckdb.connect(str(target)) as connection:
             connection.execute("drop table tag cascade")
 
@@ -244,22 +269,25 @@ def test_the_sync_log_is_believed_before_the_file(crm: Landing, warehouse: DuckD
 
 def test_cloning_is_no_sync(crm: Landing, warehouse: DuckDBWarehouse) -> None:
     """What a killed writer left in the write-ahead log is cloned, and the file does not look as if synced by that."""
-    script = f"""
-import duckdb, os, signal
-connection = duckdb.connect({str(crm.file("crm"))!r})
-connection.execute("insert into tag values ('late', now())")
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    subprocess.run([sys.executable, "-c", script], check=False)
-    for path in crm.folder.iterdir():
-        moment = dt.datetime.fromisoformat(BEFORE).replace(tzinfo=dt.UTC).timestamp()
-        os.utime(path, (moment, moment))
-    assert crm.file("crm").with_name("crm.duckdb.wal").exists()
+    leave_a_log(crm)
 
     first = warehouse.clone("crm", DATE, no_log)
     second = warehouse.clone("crm", DATE, no_log, replace=True)
 
     assert (first.rows, second.rows) == (6, 6)
+
+
+def test_a_clone_that_is_refused_is_no_sync(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    """What a killed writer left is written down as the file is let go, and yet the file is not taken for written then."""
+    leave_a_log(crm)
+
+    def not_yet() -> None:
+        raise NotSettledError("a sync still runs")
+
+    with pytest.raises(NotSettledError):
+        warehouse.clone("crm", DATE, not_yet)
+
+    assert warehouse.clone("crm", DATE, no_log).rows == 6
 
 
 def test_what_a_killed_clone_left_is_swept(crm: Landing, warehouse: DuckDBWarehouse) -> None:
@@ -270,6 +298,56 @@ def test_what_a_killed_clone_left_is_swept(crm: Landing, warehouse: DuckDBWareho
     warehouse.clone("crm", DATE, no_log)
 
     assert [path.name for path in folder.iterdir()] == ["2026-11-20.duckdb"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it stands in for a call of Linux")
+@pytest.mark.parametrize("shares", [True, False], ids=["copy-on-write", "plain"])
+def test_nobody_can_write_until_a_clone_is_made(
+    shares: bool, crm: Landing, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB's lock is gone as soon as the process closes any descriptor of the file, so none may be closed before."""
+    raw, refused = crm.file("crm"), list[bool]()
+    copy, describe = shutil.copyfileobj, duckdb_clones._describe
+
+    def share(target: int, _ficlone: int, source: int) -> None:
+        refused.append(is_refused(raw))
+        if not shares:
+            raise OSError(errno.EOPNOTSUPP, "no copy-on-write here")
+        os.sendfile(target, source, 0, raw.stat().st_size)
+
+    def copy_bytes(*arguments: Any) -> None:
+        refused.append(is_refused(raw))
+        copy(*arguments)
+
+    def describe_copied(*arguments: Any) -> Clone:
+        refused.append(is_refused(raw))
+        return describe(*arguments)
+
+    monkeypatch.setattr("fcntl.ioctl", share)
+    monkeypatch.setattr("shutil.copyfileobj", copy_bytes)
+    monkeypatch.setattr(duckdb_clones, "_describe", describe_copied)
+
+    assert warehouse.clone("crm", DATE, no_log).rows == 5
+
+    assert refused == [True] * (2 if shares else 3)
+    assert not is_refused(raw)
+
+
+def test_a_file_that_was_replaced_while_it_was_waited_for_is_not_cloned(
+    crm: Landing, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, connect = crm.file("crm"), duckdb_clones.connect
+
+    def replace_and_connect(path: Path, **how: Any) -> Any:
+        if path == raw:
+            shutil.copyfile(raw, raw.with_name("copy"))
+            raw.with_name("copy").replace(raw)
+        return connect(path, **how)
+
+    monkeypatch.setattr(duckdb_clones, "connect", replace_and_connect)
+
+    with pytest.raises(CloneError, match=r"^found another file put in place of .*crm\.duckdb while it was opened"):
+        warehouse.clone("crm", DATE, no_log)
 
 
 def test_a_clone_waits_for_a_writer(crm: Landing, warehouse: DuckDBWarehouse, make_settings: Callable[..., Settings]) -> None:
