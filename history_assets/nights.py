@@ -127,6 +127,9 @@ def run_nights(
     if schemas is not None:
         warehouse.inventory(schemas)
     refreshed = refresh(settings, warehouse, told=False, watch=watch)
+    if not refreshed.project.inventory.tables():
+        left_out = "; ".join(f"left out {table}: {reason}" for table, reason in refreshed.refused.items())
+        raise UsageError(left_out or warehouse.nothing_to_clone())
     names = [schema.name for schema in refreshed.inventory.schemas if schemas is None or schema.name in schemas]
     clones = [dg.AssetKey(clone_key(name)) for name in names]
     histories = {dg.AssetKey(clone_key(name)): _histories(refreshed, name) for name in names}

@@ -80,6 +80,21 @@ def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: 
     assert tree(story_home) == before
 
 
+def test_where_there_is_no_schema_to_clone_it_is_said(run: Run, story_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HISTORY_INCLUDE", "nope,none")
+    monkeypatch.setenv("HISTORY_EXCLUDE", "c*")
+    said = (
+        f"found no schema to clone in {story_home}/raw, expected one that Fivetran fills and HISTORY_INCLUDE=nope,none and "
+        "HISTORY_EXCLUDE=c* selects: load one, or set these otherwise"
+    )
+
+    assert run("run", "--date", DAY) == (2, "", f"error: {said}\n")
+    assert run("status") == (2, "", f"error: {said}\n")
+    code, printed, _ = run("doctor")
+    assert code == 1
+    assert printed.endswith(f"missing  0 schemas of Fivetran in {story_home}/raw\n         {said}\n")
+
+
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int | None]]:
     """What a bar is told from here on."""
@@ -214,7 +229,8 @@ def test_doctor_tells_programs_what_it_tells_people(
     run: Run, story_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     what = ["the settings, for duckdb", f"the folder {story_home}", f"the file {story_home}/raw/crm.duckdb"]
-    checks = [{"what": each, "ok": True, "remedy": None} for each in [*what, f"the file {story_home}/history.duckdb"]]
+    what += [f"1 schemas of Fivetran in {story_home}/raw", f"the file {story_home}/history.duckdb"]
+    checks = [{"what": each, "ok": True, "remedy": None} for each in what]
     assert run("doctor", "--json") == (0, json.dumps({"ok": True, "checks": checks}, indent=2) + "\n", "")
 
     monkeypatch.setenv("HISTORY_HOME", str(tmp_path))
