@@ -3,6 +3,7 @@
 Belongs here: which clones a run makes, and how Dagster is told. Does not belong here: how a clone is made (``warehouse/``).
 """
 
+import contextlib
 import datetime as dt
 import functools
 from collections.abc import Callable, Iterator
@@ -12,8 +13,8 @@ import dagster as dg
 from pydantic import Field
 
 from history_assets.descriptions import clones_of, contents
-from history_assets.errors import HistoryError
-from history_assets.failures import Problem, failure, kind_of
+from history_assets.errors import HistoryError, SettingsError, WarehouseError
+from history_assets.failures import WHOLE_RUN, Problem, failure, kind_of
 from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
 from history_assets.naming import clone_key, encode, fivetran_key
@@ -62,6 +63,10 @@ def clone_assets(
     def clones(context: dg.AssetExecutionContext, config: CloneConfig) -> Iterator[dg.MaterializeResult[None]]:
         dates = dates_of(context, warehouse.settings.cutoffs(), now())
         selected = sorted(schemas[key] for key in context.selected_asset_keys)
+        try:
+            check_clones(warehouse)
+        except SettingsError as error:
+            raise failure("nothing was cloned", [Problem(WHOLE_RUN, None, str(error))]) from error
         problems: list[Problem] = []
         watch("cloning schemas", 0, len(selected))
         with ThreadPoolExecutor(warehouse.settings.threads) as pool:
@@ -89,6 +94,26 @@ def clone_schema(
         except HistoryError as error:
             outcome[date] = error
     return outcome
+
+
+def check_clones(warehouse: Warehouse) -> None:
+    """Refuse settings under which the date of the oldest clone would stand for another instant than it was made for.
+
+    The ledger has the rule itself, but it may be locked, or in a warehouse that is asleep; clones are free to look at.
+    """
+    dates = {schema: dates[0] for schema, dates in warehouse.clone_dates().items() if dates}
+    if not dates:
+        return
+    schema = min(dates, key=dates.__getitem__)
+    with contextlib.suppress(WarehouseError):  # one that cannot be read stops no other
+        clone = warehouse.find_clone(schema, dates[schema])
+        cutoff = warehouse.settings.cutoffs().at(dates[schema])
+        if clone and clone.cutoff != cutoff:
+            raise SettingsError(
+                f"found HISTORY_CUTOFF and HISTORY_TIMEZONE by which {clone.date} is cut off at {cutoff:%H:%M UTC of %Y-%m-%d},"
+                f" but its clone of {schema} at {clone.cutoff:%H:%M UTC of %Y-%m-%d}: set them as they were, or start another "
+                "HISTORY_HOME"
+            )
 
 
 def _record(

@@ -22,6 +22,7 @@ from history_assets.definitions import build_definitions
 from history_assets.errors import UsageError
 from history_assets.event_log import BATCH, BATCH_VARIABLE
 from history_assets.failures import NO_STEP, reason_of
+from history_assets.folding import check_rule
 from history_assets.gates import Gate
 from history_assets.interrupts import heed, noticed
 from history_assets.inventory import Inventory
@@ -119,13 +120,14 @@ def run_nights(
     share a run, and so one parse of the dbt project, where Dagster keeps their keys side by side, as it does new ones. Raises
     HistoryError on bad input.
 
-    What is already cloned or folded is kept. A date that has not come yet, and a schema that is not there, are refused before
-    anything is written.
+    What is already cloned or folded is kept. A date that has not come yet, a schema that is not there, and another rule of
+    cutoffs than the history's are refused before anything is written.
     """
     for date in dates:
         settings.cutoffs().check_past(date, dt.datetime.now(dt.UTC))
     if schemas is not None:
         warehouse.inventory(schemas)
+    check_rule(warehouse)
     refreshed = refresh(settings, warehouse, told=False, watch=watch)
     if not refreshed.project.inventory.tables():
         left_out = "; ".join(f"left out {table}: {reason}" for table, reason in refreshed.refused.items())

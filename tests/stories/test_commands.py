@@ -92,7 +92,7 @@ def test_where_there_is_no_schema_to_clone_it_is_said(run: Run, story_home: Path
     assert run("status") == (2, "", f"error: {said}\n")
     code, printed, _ = run("doctor")
     assert code == 1
-    assert printed.endswith(f"missing  0 schemas of Fivetran in {story_home}/raw\n         {said}\n")
+    assert f"missing  0 schemas of Fivetran in {story_home}/raw\n         {said}\n" in printed
 
 
 @pytest.fixture
@@ -230,6 +230,7 @@ def test_doctor_tells_programs_what_it_tells_people(
 ) -> None:
     what = ["the settings, for duckdb", f"the folder {story_home}", f"the file {story_home}/raw/crm.duckdb"]
     what += [f"1 schemas of Fivetran in {story_home}/raw", f"the file {story_home}/history.duckdb"]
+    what += ["the cutoff of clone dates, at 00:00 in UTC"]
     checks = [{"what": each, "ok": True, "remedy": None} for each in what]
     assert run("doctor", "--json") == (0, json.dumps({"ok": True, "checks": checks}, indent=2) + "\n", "")
 
@@ -314,13 +315,37 @@ def test_of_a_range_each_date_is_run_and_one_that_cannot_be_cloned_stops_no_othe
 
 
 def test_another_cutoff_than_the_historys_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch, story_home: Path) -> None:
+    """Before a clone is made by it."""
     Landing(story_home).touch("crm", "2026-11-20T22:00")
     monkeypatch.setenv("HISTORY_TIMEZONE", "Europe/Zurich")
+    before = tree(story_home)
 
-    code, _, complaint = run("run", "--date", "2026-11-22")
+    code, printed, complaint = run("run", "--date", "2026-11-28")
 
-    assert code != 0
+    assert (code, printed) == (2, "")
     assert "built with 00:00 and UTC: set these again" in complaint
+    assert tree(story_home) == before
+    code, printed, _ = run("doctor")
+    assert code == 1
+    assert (
+        "missing  the cutoff of clone dates\n         found HISTORY_CUTOFF=00:00 and HISTORY_TIMEZONE=Europe/Zurich" in printed
+    )
+
+
+def test_another_cutoff_than_that_of_the_clones_is_refused_without_the_ledger(
+    run: Run, monkeypatch: pytest.MonkeyPatch, story_home: Path
+) -> None:
+    monkeypatch.setattr("history_assets.nights.check_rule", lambda warehouse: None)
+    monkeypatch.setenv("HISTORY_CUTOFF", "04:00")
+    clones = tree(story_home / "clones")
+
+    code, _, complaint = run("run", "--date", "2026-11-27")
+
+    assert (code, tree(story_home / "clones")) == (1, clones)
+    assert complaint == (
+        "error: nothing was cloned: found HISTORY_CUTOFF and HISTORY_TIMEZONE by which 2026-11-20 is cut off at 04:00 UTC of "
+        "2026-11-20, but its clone of crm at 00:00 UTC of 2026-11-20: set them as they were, or start another HISTORY_HOME\n"
+    )
 
 
 def test_refresh_says_what_has_changed_and_what_there_is(run: Run, story_home: Path) -> None:
