@@ -6,7 +6,7 @@ Belongs here: which clones a run makes, and how Dagster is told. Does not belong
 import contextlib
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
@@ -61,7 +61,7 @@ def clone_assets(
         pool="clones",
     )
     def clones(context: dg.AssetExecutionContext, config: CloneConfig) -> Iterator[dg.MaterializeResult[None]]:
-        dates = dates_of(context, warehouse.settings.cutoffs(), now())
+        dates, refused = dates_of(context, warehouse.settings.cutoffs(), now())
         selected = sorted(schemas[key] for key in context.selected_asset_keys)
         try:
             check_clones(warehouse)
@@ -72,12 +72,13 @@ def clone_assets(
         with ThreadPoolExecutor(warehouse.settings.threads) as pool:
             quiet = QuietPoints(warehouse, open_source(warehouse, warehouse.settings.cutoffs().at(dates[0])), now)
             outcomes = pool.map(lambda schema: clone_schema(quiet, schema, dates, replace=config.reclone), selected)
-            for done, (schema, outcome) in enumerate(zip(selected, outcomes, strict=True), 1):
+            for done, (schema, made) in enumerate(zip(selected, outcomes, strict=True), 1):
                 watch("cloning schemas", done, len(selected))
+                outcome = made | refused
                 yield from _record(context, schema, outcome)
                 problems += _problems(schema, outcome)
         if problems:
-            raise failure(f"{len(problems)} of {len(selected) * len(dates)} clones failed", problems)
+            raise failure(f"{len(problems)} of {len(selected) * (len(dates) + len(refused))} clones failed", problems)
 
     return clones
 
@@ -117,7 +118,7 @@ def check_clones(warehouse: Warehouse) -> None:
 
 
 def _record(
-    context: dg.AssetExecutionContext, schema: str, outcome: dict[dt.date, Clone | HistoryError]
+    context: dg.AssetExecutionContext, schema: str, outcome: Mapping[dt.date | str, Clone | HistoryError]
 ) -> Iterator[dg.MaterializeResult[None]]:
     key = dg.AssetKey(clone_key(schema))
     made = {date: result for date, result in outcome.items() if isinstance(result, Clone)}
@@ -131,7 +132,7 @@ def _record(
         context.log_event(dg.AssetMaterialization(key, partition=str(date), metadata=_metadata(clone)))
 
 
-def _problems(schema: str, outcome: dict[dt.date, Clone | HistoryError]) -> Iterator[Problem]:
+def _problems(schema: str, outcome: Mapping[dt.date | str, Clone | HistoryError]) -> Iterator[Problem]:
     for date, result in outcome.items():
         if isinstance(result, HistoryError):
             yield Problem("/".join(clone_key(schema)), str(date), str(result), kind_of(result))
