@@ -98,7 +98,7 @@ def test_a_run_over_one_fails_by_its_name_in_a_line(key: str, job: str, installe
     (said,) = run(installed, job, key)
 
     shown = key if len(key) < 100 else f"{key[:60]}…"
-    assert f"found {shown!r} where a clone date was expected: write it as YYYY-MM-DD" in said
+    assert f"found {shown!r} where a clone date was expected: " in said
     assert len(said) < 300
 
 
