@@ -32,7 +32,7 @@ from history_assets.partitions import PARTITIONS, ranges
 from history_assets.progress import Watch, unwatched
 from history_assets.refresh import Refreshed, refresh
 from history_assets.scripts.folder import Script, read_folder
-from history_assets.scripts.links import link
+from history_assets.scripts.links import link, unmatched
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.values import Status
@@ -161,11 +161,19 @@ def run_nights(
 def run_script(settings: Settings, warehouse: Warehouse, script: Script, date: dt.date | None) -> list[str]:
     """Run a script of the folder, for a date where it has dates, by default the newest, and return a line for what failed.
 
-    Raises UsageError for a date on which nothing that it reads is in the histories.
+    Raises UsageError where there is no home, no history of what it is after, or none of them on the date.
     """
+    if not settings.home.is_dir():
+        raise UsageError(
+            f"found no folder HISTORY_HOME={settings.home}, expected that of the histories: set it, or run a night"
+        )
     project = dbt_files.current(settings.home)
-    linked, _ = link(read_folder(settings.scripts), project.inventory if project else Inventory(()))
-    tables = {table for each in linked if each.script.path == script.path for table in each.tables}
+    inventory = project.inventory if project else Inventory(())
+    linked, _ = link(read_folder(settings.scripts), inventory)
+    mine = [each for each in linked if each.script.path == script.path]
+    tables = {table for each in mine for table in each.tables}
+    if script.dated and not tables and (said := [line for each in mine for line in unmatched(each, inventory)]):
+        raise UsageError("; ".join(said))
     key = dg.AssetKey(script.key)
     asked = dg.RunRequest()
     with open_instance(settings) as instance:
