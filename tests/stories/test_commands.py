@@ -16,7 +16,8 @@ import pyarrow.parquet
 import pytest
 import time_machine
 
-from history_assets import cli
+from history_assets import History, cli
+from history_assets.errors import HistoryMissingError
 from tests.landing import Landing
 
 Run = Callable[..., tuple[int, str, str]]
@@ -70,6 +71,8 @@ def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: 
         ("run", "--date", f"{DAY}.."): "found '' where a clone date was expected",
         ("run", "--date", DAY, "--schema", "nope"): "found no schema nope to clone: expected one of crm",
         ("as-of", "crm.account", DAY): "found no history of crm.account, nor any in HISTORY_HOME=",
+        ("verify",): "found no histories in HISTORY_HOME=",
+        ("run", "--date", "1969-01-01"): "a clone date was expected: give one from 1970-01-01 to 9998-12-31",
         ("as-of", "crm.account", "today"): "found 'today' where a clone date was expected",
         ("as-of", "crm.account", DAY, "--format", "parquet"): "found --format parquet without --output",
     }.items():
@@ -93,6 +96,23 @@ def test_where_there_is_no_schema_to_clone_it_is_said(run: Run, story_home: Path
     code, printed, _ = run("doctor")
     assert code == 1
     assert f"missing  0 schemas of Fivetran in {story_home}/raw\n         {said}\n" in printed
+
+
+def test_a_home_that_is_not_there_is_said_and_not_made(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "none"
+    monkeypatch.setenv("HISTORY_HOME", str(home))
+    monkeypatch.setenv("HISTORY_SCRIPTS", str(tmp_path))
+    monkeypatch.delenv("DAGSTER_HOME")
+    (tmp_path / "model.py").write_text('# /// script\n# [tool.history-assets]\n# schedule = "0 6 * * MON"\n# ///\n')
+
+    assert run("script", "run", "model") == (
+        2,
+        "",
+        f"error: found no folder HISTORY_HOME={home}, expected that of the histories: set it, or run a night\n",
+    )
+    with pytest.raises(HistoryMissingError, match="found no histories in HISTORY_HOME="):
+        History.from_env().tables()
+    assert not home.exists()
 
 
 @pytest.fixture
@@ -170,7 +190,7 @@ def test_a_date_that_was_never_applied_names_the_nearest(run: Run) -> None:
     assert run("as-of", "crm.account", "2026-11-01") == (
         2,
         "",
-        "error: found no night 2026-11-01 in the history of crm.account: the nearest that it holds are 2026-11-20\n",
+        "error: found no night 2026-11-01 in the history of crm.account: the nearest that it holds is 2026-11-20\n",
     )
 
 
@@ -178,6 +198,15 @@ def test_verify_proves_every_night(run: Run, watched: list[tuple[str, int, int |
     assert run("verify") == (0, "2 of 2 table-nights are exact\n", "")
     assert watched == [("comparing with clones", 0, 3), ("comparing with clones", 1, 3), ("looking at histories", 2, 3)]
     assert run("verify", "--date", DAY, "--schema", "crm") == (0, "1 of 1 table-nights are exact\n", "")
+
+
+def test_verify_refuses_what_cannot_be_there(run: Run) -> None:
+    unknown = "error: found no histories of schema nope: expected one of crm\n"
+    assert run("verify", "--schema", "nope", "--schema", "crm") == (2, "", unknown)
+
+    code, printed, complaint = run("verify", "--date", "2199-01-01")
+    assert (code, printed) == (2, "")
+    assert "whose cutoff 2199-01-01 00:00 UTC is in the future" in complaint
 
 
 def test_verify_tells_programs_what_it_tells_people(run: Run, story_home: Path) -> None:
