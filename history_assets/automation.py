@@ -94,6 +94,9 @@ def check_sensors(job: AssetJob, inventory: Inventory) -> list[dg.SensorDefiniti
             run = context.dagster_run
             every = clones if run.job_name == SNAPSHOTS_JOB else ()
             folded = {clones[key] for key in run.asset_selection or every if key in clones}
+            if not folded and run.job_name != CLONES_JOB and not materialized(context.instance, run.run_id):
+                # Dagster took its checks along, which were not made, and no fold follows after which they would be.
+                folded = set(clones.values()).intersection(run.asset_selection or ())
             if not folded:
                 return dg.SkipReason(f"run {run.run_id} was to fold nothing")
             return dg.RunRequest(run_key=run.run_id, job_name=CHECKS_JOB, asset_check_keys=checks_of(folded))

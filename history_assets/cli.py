@@ -214,12 +214,16 @@ def verify(
 
     Example: history-assets verify --json
     """
+    import datetime as dt
+
     from history_assets.dates import parse_date
+    from history_assets.verification import check_asked
     from history_assets.verification import repair as run_repair
     from history_assets.verification import verify as run_verify
 
     _, warehouse = _open()
     asked = schema, parse_date(date) if date else None
+    check_asked(warehouse, *asked, dt.datetime.now(dt.UTC))
 
     def look() -> "list[Finding]":
         with bar(shown=not as_json) as watch:

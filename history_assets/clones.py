@@ -3,17 +3,18 @@
 Belongs here: which clones a run makes, and how Dagster is told. Does not belong here: how a clone is made (``warehouse/``).
 """
 
+import contextlib
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 from pydantic import Field
 
 from history_assets.descriptions import clones_of, contents
-from history_assets.errors import HistoryError
-from history_assets.failures import Problem, failure, kind_of
+from history_assets.errors import HistoryError, SettingsError, WarehouseError
+from history_assets.failures import WHOLE_RUN, Problem, failure, kind_of
 from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
 from history_assets.markdown import escaped
@@ -61,19 +62,24 @@ def clone_assets(
         pool="clones",
     )
     def clones(context: dg.AssetExecutionContext, config: CloneConfig) -> Iterator[dg.MaterializeResult[None]]:
-        dates = dates_of(context, warehouse.settings.cutoffs(), now())
+        dates, refused = dates_of(context, warehouse.settings.cutoffs(), now())
         selected = sorted(schemas[key] for key in context.selected_asset_keys)
+        try:
+            check_clones(warehouse)
+        except SettingsError as error:
+            raise failure("nothing was cloned", [Problem(WHOLE_RUN, None, str(error))]) from error
         problems: list[Problem] = []
         watch("cloning schemas", 0, len(selected))
         with ThreadPoolExecutor(warehouse.settings.threads) as pool:
             quiet = QuietPoints(warehouse, open_source(warehouse, warehouse.settings.cutoffs().at(dates[0])), now)
             outcomes = pool.map(lambda schema: clone_schema(quiet, schema, dates, replace=config.reclone), selected)
-            for done, (schema, outcome) in enumerate(zip(selected, outcomes, strict=True), 1):
+            for done, (schema, made) in enumerate(zip(selected, outcomes, strict=True), 1):
                 watch("cloning schemas", done, len(selected))
+                outcome = made | refused
                 yield from _record(context, schema, outcome)
                 problems += _problems(schema, outcome)
         if problems:
-            raise failure(f"{len(problems)} of {len(selected) * len(dates)} clones failed", problems)
+            raise failure(f"{len(problems)} of {len(selected) * (len(dates) + len(refused))} clones failed", problems)
 
     return clones
 
@@ -92,8 +98,28 @@ def clone_schema(
     return outcome
 
 
+def check_clones(warehouse: Warehouse) -> None:
+    """Refuse settings under which the date of the oldest clone would stand for another instant than it was made for.
+
+    The ledger has the rule itself, but it may be locked, or in a warehouse that is asleep; clones are free to look at.
+    """
+    dates = {schema: dates[0] for schema, dates in warehouse.clone_dates().items() if dates}
+    if not dates:
+        return
+    schema = min(dates, key=dates.__getitem__)
+    with contextlib.suppress(WarehouseError):  # one that cannot be read stops no other
+        clone = warehouse.find_clone(schema, dates[schema])
+        cutoff = warehouse.settings.cutoffs().at(dates[schema])
+        if clone and clone.cutoff != cutoff:
+            raise SettingsError(
+                f"found HISTORY_CUTOFF and HISTORY_TIMEZONE by which {clone.date} is cut off at {cutoff:%H:%M UTC of %Y-%m-%d},"
+                f" but its clone of {schema} at {clone.cutoff:%H:%M UTC of %Y-%m-%d}: set them as they were, or start another "
+                "HISTORY_HOME"
+            )
+
+
 def _record(
-    context: dg.AssetExecutionContext, schema: str, outcome: dict[dt.date, Clone | HistoryError]
+    context: dg.AssetExecutionContext, schema: str, outcome: Mapping[dt.date | str, Clone | HistoryError]
 ) -> Iterator[dg.MaterializeResult[None]]:
     key = dg.AssetKey(clone_key(schema))
     made = {date: result for date, result in outcome.items() if isinstance(result, Clone)}
@@ -107,7 +133,7 @@ def _record(
         context.log_event(dg.AssetMaterialization(key, partition=str(date), metadata=_metadata(clone)))
 
 
-def _problems(schema: str, outcome: dict[dt.date, Clone | HistoryError]) -> Iterator[Problem]:
+def _problems(schema: str, outcome: Mapping[dt.date | str, Clone | HistoryError]) -> Iterator[Problem]:
     for date, result in outcome.items():
         if isinstance(result, HistoryError):
             yield Problem("/".join(clone_key(schema)), str(date), str(result), kind_of(result))

@@ -6,6 +6,7 @@ A clone date ``D`` names one midnight: ``cutoff(D)`` is D at the configured time
 instant. Where daylight saving skips that local time, it is the first instant after the gap; where it comes twice, the first.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import re
@@ -24,14 +25,13 @@ _SHOWN = 60
 
 def parse_date(text: str) -> dt.date:
     """Return the clone date that a text such as ``2026-11-22`` names; anything else is refused."""
-    try:
-        if _DATE.fullmatch(text) and _FIRST <= (date := dt.date.fromisoformat(text)) <= _LAST:
-            return date
-    except ValueError:
-        pass
-    raise UsageError(
-        f"found {shortened(text, _SHOWN)!r} where a clone date was expected: write it as YYYY-MM-DD, for example 2026-11-22"
-    )
+    remedy = "write it as YYYY-MM-DD, for example 2026-11-22"
+    with contextlib.suppress(ValueError):
+        if _DATE.fullmatch(text) and (date := dt.date.fromisoformat(text)):
+            if _FIRST <= date <= _LAST:
+                return date
+            remedy = f"give one from {_FIRST} to {_LAST}"
+    raise UsageError(f"found {shortened(text, _SHOWN)!r} where a clone date was expected: {remedy}")
 
 
 def parse_dates(text: str) -> list[dt.date]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from history_assets.errors import HistoryError
 from history_assets.fivetran.api import FivetranApi
+from history_assets.folding import check_rule
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.values import Check
@@ -20,7 +21,11 @@ def examine(read_settings: Callable[[], Settings], open_warehouse: Callable[[Set
         settings = read_settings()
         yield Check(f"the settings, for {settings.engine}", True)
         doing = "the warehouse"
-        yield from open_warehouse(settings).checks()
+        warehouse = open_warehouse(settings)
+        yield from warehouse.checks()
+        doing = "the cutoff of clone dates"
+        check_rule(warehouse)
+        yield Check(f"{doing}, at {settings.cutoff:%H:%M} in {settings.timezone.key}", True)
         if settings.fivetran:
             doing = "Fivetran's API"
             yield Check(f"Fivetran's API, with {len(FivetranApi(settings.fivetran).connections())} connections", True)

@@ -46,8 +46,10 @@ class History:
         return cls(open_warehouse(Settings.from_env()), Settings.date_from_env())
 
     def tables(self) -> list[str]:
-        """Return the names of all tables that have a history, sorted."""
-        return self._warehouse.tables()
+        """Return the names of all tables that have a history, sorted; raises HistoryMissingError where there is none."""
+        if known := self._warehouse.tables():
+            return known
+        raise HistoryMissingError(f"found no histories in {self._warehouse.place}: run a night first")
 
     def dates(self, table: str) -> list[dt.date]:
         """Return the dates, ascending, as of which a table can be read: those applied, less those on which it was absent."""
@@ -72,6 +74,7 @@ class History:
         """
         when = self.date if when is None else when
         if when is None:
+            self._nights(table)  # a table that is not there is said first
             raise UsageError(f"found no date to read {table} as of: give one, or set HISTORY_DATE, as a script's run does")
         moment = _moment(when)
         with self._warehouse.reading():
@@ -176,12 +179,13 @@ class History:
         rows = self._warehouse.ledger(table=table)
         nights = sorted((row for row in rows if row.status is Status.APPLIED), key=lambda row: row.cutoff)
         if not nights:
-            known = self.tables()
+            known = self._warehouse.tables()
             if not known:
                 raise HistoryMissingError(f"found no history of {table}, nor any in {self._warehouse.place}: run a night first")
-            near = difflib.get_close_matches(table, known, n=3, cutoff=0.8)
-            listed = f"{', '.join(near)}, perhaps" if near else f"one of {_some(known)}"
-            raise HistoryMissingError(f"found no history of {table}: expected {listed}")
+            lower = {name.lower(): name for name in known}
+            near = [lower[name] for name in difflib.get_close_matches(table.lower(), lower, n=3, cutoff=0.8)]
+            listed = f"did you mean {' or '.join(near)}?" if near else f"expected one of {_some(known)}"
+            raise HistoryMissingError(f"found no history of {table}: {listed}")
         return nights
 
     def _night(self, table: str, nights: Sequence[Applied], when: When) -> Applied:
@@ -198,7 +202,8 @@ class History:
         earlier = max((night.date for night in nights if night.date < moment), default=None)
         later = min((night.date for night in nights if night.date > moment), default=None)
         nearest = " and ".join(str(each) for each in (earlier, later) if each)
-        raise HistoryMissingError(f"found no night {moment} in the history of {table}: the nearest that it holds are {nearest}")
+        holds = f"the nearest that it holds {'are' if earlier and later else 'is'} {nearest}"
+        raise HistoryMissingError(f"found no night {moment} in the history of {table}: {holds}")
 
 
 def _moment(when: When) -> dt.date | dt.datetime:

@@ -22,6 +22,7 @@ from history_assets.definitions import build_definitions
 from history_assets.errors import UsageError
 from history_assets.event_log import BATCH, BATCH_VARIABLE
 from history_assets.failures import NO_STEP, reason_of
+from history_assets.folding import check_rule
 from history_assets.gates import Gate
 from history_assets.interrupts import heed, noticed
 from history_assets.inventory import Inventory
@@ -31,7 +32,7 @@ from history_assets.partitions import PARTITIONS, ranges
 from history_assets.progress import Watch, unwatched
 from history_assets.refresh import Refreshed, refresh
 from history_assets.scripts.folder import Script, read_folder
-from history_assets.scripts.links import link
+from history_assets.scripts.links import link, unmatched
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.values import Status
@@ -119,14 +120,18 @@ def run_nights(
     share a run, and so one parse of the dbt project, where Dagster keeps their keys side by side, as it does new ones. Raises
     HistoryError on bad input.
 
-    What is already cloned or folded is kept. A date that has not come yet, and a schema that is not there, are refused before
-    anything is written.
+    What is already cloned or folded is kept. A date that has not come yet, a schema that is not there, and another rule of
+    cutoffs than the history's are refused before anything is written.
     """
     for date in dates:
         settings.cutoffs().check_past(date, dt.datetime.now(dt.UTC))
     if schemas is not None:
         warehouse.inventory(schemas)
+    check_rule(warehouse)
     refreshed = refresh(settings, warehouse, told=False, watch=watch)
+    if not refreshed.project.inventory.tables():
+        left_out = "; ".join(f"left out {table}: {reason}" for table, reason in refreshed.refused.items())
+        raise UsageError(left_out or warehouse.nothing_to_clone())
     names = [schema.name for schema in refreshed.inventory.schemas if schemas is None or schema.name in schemas]
     clones = [dg.AssetKey(clone_key(name)) for name in names]
     histories = {dg.AssetKey(clone_key(name)): _histories(refreshed, name) for name in names}
@@ -156,11 +161,19 @@ def run_nights(
 def run_script(settings: Settings, warehouse: Warehouse, script: Script, date: dt.date | None) -> list[str]:
     """Run a script of the folder, for a date where it has dates, by default the newest, and return a line for what failed.
 
-    Raises UsageError for a date on which nothing that it reads is in the histories.
+    Raises UsageError where there is no home, no history of what it is after, or none of them on the date.
     """
+    if not settings.home.is_dir():
+        raise UsageError(
+            f"found no folder HISTORY_HOME={settings.home}, expected that of the histories: set it, or run a night"
+        )
     project = dbt_files.current(settings.home)
-    linked, _ = link(read_folder(settings.scripts), project.inventory if project else Inventory(()))
-    tables = {table for each in linked if each.script.path == script.path for table in each.tables}
+    inventory = project.inventory if project else Inventory(())
+    linked, _ = link(read_folder(settings.scripts), inventory)
+    mine = [each for each in linked if each.script.path == script.path]
+    tables = {table for each in mine for table in each.tables}
+    if script.dated and not tables and (said := [line for each in mine for line in unmatched(each, inventory)]):
+        raise UsageError("; ".join(said))
     key = dg.AssetKey(script.key)
     asked = dg.RunRequest()
     with open_instance(settings) as instance:

@@ -29,18 +29,26 @@ def freshness(cutoffs: Cutoff, hours: int = LATEST) -> dg.FreshnessPolicy:
     return dg.FreshnessPolicy.cron(cutoffs.cron(hours), dt.timedelta(hours=hours + 1), cutoffs.zone.key)
 
 
-def dates_of(context: dg.AssetExecutionContext, cutoffs: Cutoff, now: dt.datetime) -> list[dt.date]:
-    """Return a run's clone dates, oldest first; fails the run on a key that is no date, lies ahead, or when there is none."""
-    try:
-        # Dagster keeps dynamic keys in the order of their insertion, and ends a range that it finds empty in success.
-        dates = sorted(parse_date(key) for key in context.partition_keys)
-        if not dates:
-            raise UsageError("found an empty range of clone dates: choose its first date before its last, in the order listed")
-        for date in dates:
+def dates_of(
+    context: dg.AssetExecutionContext, cutoffs: Cutoff, now: dt.datetime
+) -> tuple[list[dt.date], dict[str, HistoryError]]:
+    """Return a run's clone dates, oldest first, and why each other key is none: it is no date, or lies ahead.
+
+    Fails the run when no date is left.
+    """
+    dates, refused = list[dt.date](), dict[str, HistoryError]()
+    # Dagster keeps dynamic keys in the order of their insertion, and ends a range that it finds empty in success.
+    for key in sorted(context.partition_keys):
+        try:
+            date = parse_date(key)
             cutoffs.check_past(date, now)
-    except HistoryError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
-    return dates
+            dates.append(date)
+        except UsageError as error:
+            refused[key] = error
+    if not dates:
+        empty = "found an empty range of clone dates: choose its first date before its last, in the order listed"
+        raise dg.Failure("; ".join(map(str, refused.values())) or empty, allow_retries=False)
+    return dates, refused
 
 
 def dates_among(keys: Iterable[str]) -> Iterator[dt.date]:

@@ -41,6 +41,8 @@ SECRET = ("alert_urls", "owner_alert_url")
 _SHOWN = 200
 """Characters of a wrong value that are repeated."""
 
+_EXPECTED_KEYS = 'expected the columns of each table\'s key, such as {"schema.table": ["column"]}'
+
 OF_ONE_ENGINE = {
     "lock_timeout": "duckdb",
     "memory_limit": "duckdb",
@@ -120,7 +122,6 @@ class Settings(BaseSettings):
     )
     webserver: str | None = Field(
         None,
-        pattern=r"^[^\s:/?#@]+:\d{1,5}$",
         description="host:port of the Dagster webserver that is told to reload after a refresh.",
     )
 
@@ -154,7 +155,10 @@ class Settings(BaseSettings):
     @classmethod
     def _minutes(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return dt.datetime.strptime(value, "%H:%M").time()  # noqa: DTZ007 - a time of day has no zone of its own
+            try:
+                return dt.datetime.strptime(value, "%H:%M").time()  # noqa: DTZ007 - a time of day has no zone of its own
+            except ValueError:
+                raise ValueError("expected HH:MM, from 00:00 to 23:59") from None
         return value
 
     @field_validator("timezone", mode="before")
@@ -182,6 +186,13 @@ class Settings(BaseSettings):
             value = tuple(part for part in re.split(r"[\s,]+(?=[A-Za-z][\w.+-]*://)", value.strip(" ,")) if part)
             if not all(re.fullmatch(r"[A-Za-z][\w.+-]*://\S+", part) for part in value):
                 raise ValueError("expected addresses such as slack://… or mailto://…, comma-separated")
+        return value
+
+    @field_validator("webserver")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[^\s:/?#@]+:[0-9]{1,5}", value):
+            raise ValueError("expected host:port, such as 127.0.0.1:3000")
         return value
 
     @field_validator("owner_alert_url")
@@ -222,10 +233,8 @@ class Settings(BaseSettings):
             settings = cls()
         except ValidationError as error:
             raise SettingsError("; ".join(_malformed(detail) for detail in error.errors())) from None
-        except pydantic_settings.SettingsError as error:
-            raise SettingsError(f"found a value that is no JSON ({error}): expected what the README shows") from None
-        except RecursionError:
-            raise SettingsError("found HISTORY_KEYS nested too deeply: expected what the README shows") from None
+        except (pydantic_settings.SettingsError, RecursionError):  # of the one setting that is JSON
+            raise SettingsError(f"{_found('HISTORY_KEYS')}, which is no JSON of keys: {_EXPECTED_KEYS}") from None
         foreign = {name: engine for name, engine in OF_ONE_ENGINE.items() if engine != settings.engine}
         if refused := sorted(foreign.keys() & settings.model_fields_set):
             raise SettingsError(
@@ -280,7 +289,12 @@ def _unknown(name: str, known: list[str]) -> str:
 
 
 def _malformed(detail: Any) -> str:
-    name = PREFIX + str(detail["loc"][0]).upper()
-    if detail["loc"][0] in SECRET:
-        return f"found a wrong {name}: {detail['msg'].removeprefix('Value error, ')}"
-    return f"found {name}={shortened(os.environ.get(name, ''), _SHOWN)!r}: {detail['msg'].removeprefix('Value error, ')}"
+    field = str(detail["loc"][0])
+    name, said = PREFIX + field.upper(), detail["msg"].removeprefix("Value error, ")
+    if field in SECRET:
+        return f"found a wrong {name}: {said}"
+    return f"{_found(name)}: {_EXPECTED_KEYS if field == 'keys' else said}"
+
+
+def _found(name: str) -> str:
+    return f"found {name}={shortened(os.environ.get(name, ''), _SHOWN)!r}"

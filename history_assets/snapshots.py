@@ -95,7 +95,7 @@ def history_assets(
     def history(context: dg.AssetExecutionContext, config: FoldConfig) -> Iterator[Any]:
         # A generator that yields nothing: events name their own date, whereas an output stands for every date of the run.
         yield from ()
-        dates = dates_of(context, settings.cutoffs(), now())
+        dates, refused = dates_of(context, settings.cutoffs(), now())
         selected = sorted(tables[key] for key in context.selected_asset_keys)
         logged: set[Night] = set()
         previews: dict[Night, str] = {}
@@ -120,7 +120,11 @@ def history_assets(
                 context.log.warning(line)
         except HistoryError as error:
             raise failure("nothing was folded", [Problem(WHOLE_RUN, None, str(error), kind_of(error))]) from error
-        problems: list[Problem] = []
+        problems = [
+            Problem("/".join(history_key(*ref)), key, str(error), kind_of(error))
+            for key, error in refused.items()
+            for ref in selected
+        ]
         for each in plans:
             rows = of_date[each.date]
             log(made[each.date])
@@ -133,7 +137,7 @@ def history_assets(
                 context.log_event(folded_event(clone, became, tables_table(mine), mine))
             problems += problems_with(each, rows, results.get(each.date))
         if problems:
-            raise failure(f"{len(problems)} of {len(selected) * len(dates)} tables were not folded", problems)
+            raise failure(f"{len(problems)} of {len(selected) * (len(dates) + len(refused))} tables were not folded", problems)
 
     return history
 

@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
+from history_assets.errors import UsageError
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.values import Status
 
@@ -32,12 +33,17 @@ class Night:
 
 
 def recent(warehouse: Warehouse, newest: dt.date, days: int) -> tuple[list[dt.date], dict[str, list[Night]]]:
-    """Return the last ``days`` dates up to ``newest``, oldest first, and each schema's state on each of them."""
+    """Return the last ``days`` dates up to ``newest``, oldest first, and each schema's state on each of them.
+
+    Raises UsageError where there is no schema at all.
+    """
     dates = [newest - dt.timedelta(days=back) for back in range(days - 1, -1, -1)]
     ledger = warehouse.ledger(None, (dates[0], dates[-1]))
     nights = collections.Counter((row.schema, row.date, row.status) for row in ledger)
     current = [schema.name for schema in warehouse.inventory().schemas]
     names = sorted({*current, *warehouse.clone_dates(), *(schema.name for schema in warehouse.histories().schemas)})
+    if not names:
+        raise UsageError(warehouse.nothing_to_clone())
     clones = warehouse.find_clones(names, dates)
 
     def night(name: str, date: dt.date) -> Night:

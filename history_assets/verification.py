@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from history_assets import dbt_files
-from history_assets.errors import ProjectError
+from history_assets.errors import HistoryMissingError, ProjectError, UsageError
 from history_assets.folding import Plan, fold
 from history_assets.inventory import SYNCED
 from history_assets.naming import table_name
@@ -31,6 +31,17 @@ class Finding:
     table: str
     date: dt.date | None
     problem: str | None
+
+
+def check_asked(warehouse: Warehouse, schemas: Collection[str] | None, date: dt.date | None, now: dt.datetime) -> None:
+    """Refuse to verify what cannot be there: schemas without histories, a date that lies ahead, anything where nothing is."""
+    known = [schema.name for schema in warehouse.histories().schemas]
+    if not known:
+        raise HistoryMissingError(f"found no histories in {warehouse.place}: run a night first")
+    if unknown := sorted(set(schemas or ()) - set(known)):
+        raise UsageError(f"found no histories of schema {', '.join(unknown)}: expected one of {', '.join(known)}")
+    if date:
+        warehouse.settings.cutoffs().check_past(date, now)
 
 
 def verify(

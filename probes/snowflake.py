@@ -15,7 +15,7 @@ from typing import Any
 from history_assets.errors import HistoryError
 from history_assets.settings import Settings
 from history_assets.warehouse import snowflake_sql
-from history_assets.warehouse.snowflake_session import Sessions, tag
+from history_assets.warehouse.snowflake_session import Sessions, credentials, tag
 from history_assets.warehouse.snowflake_sql import path
 from history_assets.warehouse.statements import Statement
 
@@ -171,14 +171,21 @@ def ask(question: Callable[[Account], Iterator[str]], settings: Settings) -> Non
     except HistoryError as error:
         print(f"  refused: {error}")
     finally:
-        for schema in (account.clone, account.scratch):
-            account.run(snowflake_sql.drop_schema(account.database, schema).text)
+        try:
+            for schema in (account.clone, account.scratch):
+                account.run(snowflake_sql.drop_schema(account.database, schema).text)
+        except HistoryError as error:
+            print(f"  left behind {account.scratch}: {error}")
         account.sessions.close()
 
 
 def main() -> None:
     """Ask the questions that are named, or all."""
-    settings = Settings.from_env()
+    try:
+        settings = Settings.from_env()
+        credentials(settings)
+    except HistoryError as error:
+        sys.exit(f"error: {error}")
     for question in QUESTIONS:
         if not sys.argv[1:] or question.__name__ in sys.argv[1:]:
             ask(question, settings)

@@ -16,7 +16,10 @@ PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 _HEAD = f"""# Settings
 
-Environment variables; an unknown or malformed one is refused by name, and so is one that means nothing to the engine in use.
+Environment variables. A `{PREFIX}*` that is unknown, malformed, or means nothing to the engine in use is refused by name.
+`{SNOWFLAKE}*` and `{FIVETRAN}*` are other tools' too: one that is malformed or nearly one of these is refused, any other is
+left alone, and so are all of `{SNOWFLAKE}*` on DuckDB.
+
 `{DATE_VARIABLE}` is none of them: it is the date that `History.from_env()` reads as of where none is said, set for scripts.
 
 """

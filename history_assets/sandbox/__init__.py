@@ -111,7 +111,12 @@ class Sandbox:
 
     def _register(self, at: dt.datetime) -> dict[str, tuple[int, dt.datetime]]:
         """Make sure that the connections are known; return the number of earlier syncs of each, and the start of the latest."""
-        self.raw.mkdir(parents=True, exist_ok=True)
+        try:
+            self.raw.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"found the folder {self.raw} not to be made ({error.strerror}), expected one that can be: choose another"
+            ) from error
         with self._writing(METADATA) as connection:
             shape(connection, _CONNECTION, 1)
             shape(connection, _LOG, 1)

@@ -13,7 +13,7 @@ from history_assets.inventory import Inventory
 from history_assets.naming import table_name
 from history_assets.scripts.environments import hidden
 from history_assets.scripts.folder import read_file, read_folder, shown
-from history_assets.scripts.links import Linked, link, near
+from history_assets.scripts.links import Linked, link, unmatched
 from history_assets.settings import Settings
 
 _TEMPLATE = '''\
@@ -60,14 +60,10 @@ def look_over(settings: Settings, path: Path) -> tuple[list[str], list[str]]:
     linked, broken = link([*others, read_file(path)], inventory)
     mine = next((each for each in linked if each.script.path == path), None)
     problems = [each.reason for each in broken if each.path == path]
-    if path.parent != settings.scripts:
+    if path.parent != settings.scripts and path.exists():
         problems.append(f"found {shown(path)} outside of HISTORY_SCRIPTS={settings.scripts}: move it there for it to run")
     if mine:
-        names = [table_name(schema, table.name) for schema, table in inventory.tables()]
-        for pattern in mine.unmatched:
-            line = mine.script.metadata.line_of("after", pattern)
-            said = near(pattern, names) or (": there are no histories yet" if not names else "")
-            problems.append(f"{shown(path.name)}, line {line}: found after naming {pattern!r}, which no history matches{said}")
+        problems += unmatched(mine, inventory)
     return list(_said(mine)) if mine else [], problems
 
 

@@ -7,11 +7,11 @@ Belongs here: pure functions over scripts and an inventory. Does not belong here
 import dataclasses
 import difflib
 import fnmatch
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from history_assets.inventory import Inventory
 from history_assets.naming import clone_key, history_key, table_name
-from history_assets.scripts.folder import Broken, Script, broken
+from history_assets.scripts.folder import Broken, Script, broken, shown
 
 TableRef = tuple[str, str]
 """A table as (schema, name)."""
@@ -47,6 +47,15 @@ def link(found: Iterable[Script | Broken], inventory: Inventory) -> tuple[list[L
         feeds = tuple(dict.fromkeys(assets[name] for name in script.metadata.feeds))
         linked.append(Linked(script, tuple(refs), feeds, tuple(pattern for pattern, names in matched.items() if not names)))
     return _without_cycles(linked, wrong, inventory)
+
+
+def unmatched(linked: Linked, inventory: Inventory) -> Iterator[str]:
+    """Yield a line on each name in a script's ``after`` that no history has."""
+    names = [table_name(schema, table.name) for schema, table in inventory.tables()]
+    for pattern in linked.unmatched:
+        said = near(pattern, names) or (": there are no histories yet" if not names else "")
+        file, line = shown(linked.script.path.name), linked.script.metadata.line_of("after", pattern)
+        yield f"{file}, line {line}: found after naming {pattern!r}, which no history matches{said}"
 
 
 def matches(pattern: str, names: Collection[str]) -> list[str]:

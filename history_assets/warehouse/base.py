@@ -169,6 +169,11 @@ class Warehouse(abc.ABC):
     def place(self) -> str:
         """What the histories are in, as people know it."""
 
+    @property
+    @abc.abstractmethod
+    def raw_place(self) -> str:
+        """What Fivetran loads into, as people know it."""
+
     def reading(self) -> contextlib.AbstractContextManager[Any]:
         """Have the history open while several questions are asked of it; nothing is written meanwhile."""
         return contextlib.nullcontext()
@@ -247,6 +252,16 @@ class Warehouse(abc.ABC):
     def is_source(self, schema: Schema) -> bool:
         """Say whether a raw schema whose name is wanted is one to clone: one that Fivetran fills."""
         return any(table.column("_fivetran_synced") for table in schema.tables)
+
+    def nothing_to_clone(self) -> str:
+        """Return what is said where there is no schema to clone."""
+        patterns = f"HISTORY_INCLUDE={','.join(self.settings.include)}"
+        if self.settings.exclude:
+            patterns += f" and HISTORY_EXCLUDE={','.join(self.settings.exclude)}"
+        return (
+            f"found no schema to clone in {self.raw_place}, expected one that Fivetran fills and {patterns} selects: "
+            "load one, or set these otherwise"
+        )
 
     def inventory(self, only: Collection[str] | None = None) -> Inventory:
         """Return every schema to clone, or those named in ``only``; raises UsageError for one that is not there."""

@@ -147,8 +147,11 @@ class DuckDBWarehouse(Warehouse):
         home = self.settings.home
         writable = os.access(home, os.W_OK)
         yield Check(f"the folder {home}", writable, "set HISTORY_HOME to a folder that can be written")
-        for name in self.landing_schemas():
-            yield self._unlocked(self.raw / f"{name}{_SUFFIX}")
+        files = [self._unlocked(self.raw / f"{name}{_SUFFIX}") for name in self.landing_schemas()]
+        yield from files
+        if all(file.ok for file in files):  # else one would be waited for
+            schemas = self.inventory().schemas
+            yield Check(f"{len(schemas)} schemas of Fivetran in {self.raw_place}", bool(schemas), self.nothing_to_clone())
         if self.history.is_file():
             yield self._unlocked(self.history)
 
@@ -188,6 +191,10 @@ class DuckDBWarehouse(Warehouse):
     @property
     def place(self) -> str:
         return f"HISTORY_HOME={self.settings.home}"
+
+    @property
+    def raw_place(self) -> str:
+        return str(self.raw)
 
     def reading(self) -> contextlib.AbstractContextManager[Any]:
         # A process has a file open once: while it is, every further connection to it is there at once.

@@ -161,6 +161,10 @@ class SnowflakeWarehouse(Warehouse):
     def place(self) -> str:
         return f"HISTORY_DATABASE={self.settings.database}"
 
+    @property
+    def raw_place(self) -> str:
+        return f"HISTORY_RAW_DATABASE={self.settings.raw_database}"
+
     def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> list[Applied]:
         (date,) = {clone.date for clone in clones.values()}
         self.sessions.transact(ledger_sql.carry(snowflake_sql.DIALECT, self._ledger, clones, tables), tag("fold", "", date))

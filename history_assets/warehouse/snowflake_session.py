@@ -245,7 +245,10 @@ class _Open:
 def credentials(settings: Settings) -> SnowflakeCredentials:
     """Return the credentials; raises SettingsError where there are none."""
     if settings.snowflake is None:
-        raise SettingsError("found no credentials of Snowflake: expected SNOWFLAKE_ACCOUNT and what else the README names")
+        raise SettingsError(
+            "found no credentials of Snowflake, expected HISTORY_ENGINE=snowflake, SNOWFLAKE_ACCOUNT and what else "
+            "docs/settings.md names: set them"
+        )
     return settings.snowflake
 
 

@@ -17,7 +17,8 @@ import pyarrow.parquet
 import pytest
 import time_machine
 
-from history_assets import cli
+from history_assets import History, cli
+from history_assets.errors import HistoryMissingError
 from history_assets.event_log import BatchingEventLogStorage
 from tests.landing import Landing
 
@@ -72,6 +73,8 @@ def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: 
         ("run", "--date", f"{DAY}.."): "found '' where a clone date was expected",
         ("run", "--date", DAY, "--schema", "nope"): "found no schema nope to clone: expected one of crm",
         ("as-of", "crm.account", DAY): "found no history of crm.account, nor any in HISTORY_HOME=",
+        ("verify",): "found no histories in HISTORY_HOME=",
+        ("run", "--date", "1969-01-01"): "a clone date was expected: give one from 1970-01-01 to 9998-12-31",
         ("as-of", "crm.account", "today"): "found 'today' where a clone date was expected",
         ("as-of", "crm.account", DAY, "--format", "parquet"): "found --format parquet without --output",
     }.items():
@@ -80,6 +83,38 @@ def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: 
         assert complaint.startswith("error: "), words
         assert says in complaint, words
     assert tree(story_home) == before
+
+
+def test_where_there_is_no_schema_to_clone_it_is_said(run: Run, story_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HISTORY_INCLUDE", "nope,none")
+    monkeypatch.setenv("HISTORY_EXCLUDE", "c*")
+    said = (
+        f"found no schema to clone in {story_home}/raw, expected one that Fivetran fills and HISTORY_INCLUDE=nope,none and "
+        "HISTORY_EXCLUDE=c* selects: load one, or set these otherwise"
+    )
+
+    assert run("run", "--date", DAY) == (2, "", f"error: {said}\n")
+    assert run("status") == (2, "", f"error: {said}\n")
+    code, printed, _ = run("doctor")
+    assert code == 1
+    assert f"missing  0 schemas of Fivetran in {story_home}/raw\n         {said}\n" in printed
+
+
+def test_a_home_that_is_not_there_is_said_and_not_made(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "none"
+    monkeypatch.setenv("HISTORY_HOME", str(home))
+    monkeypatch.setenv("HISTORY_SCRIPTS", str(tmp_path))
+    monkeypatch.delenv("DAGSTER_HOME")
+    (tmp_path / "model.py").write_text('# /// script\n# [tool.history-assets]\n# schedule = "0 6 * * MON"\n# ///\n')
+
+    assert run("script", "run", "model") == (
+        2,
+        "",
+        f"error: found no folder HISTORY_HOME={home}, expected that of the histories: set it, or run a night\n",
+    )
+    with pytest.raises(HistoryMissingError, match="found no histories in HISTORY_HOME="):
+        History.from_env().tables()
+    assert not home.exists()
 
 
 @pytest.fixture
@@ -157,7 +192,7 @@ def test_a_date_that_was_never_applied_names_the_nearest(run: Run) -> None:
     assert run("as-of", "crm.account", "2026-11-01") == (
         2,
         "",
-        "error: found no night 2026-11-01 in the history of crm.account: the nearest that it holds are 2026-11-20\n",
+        "error: found no night 2026-11-01 in the history of crm.account: the nearest that it holds is 2026-11-20\n",
     )
 
 
@@ -167,13 +202,13 @@ def test_verify_proves_every_night(run: Run, watched: list[tuple[str, int, int |
     assert run("verify", "--date", DAY, "--schema", "crm") == (0, "1 of 1 table-nights are exact\n", "")
 
 
-def test_verify_says_which_schema_it_has_nothing_of(run: Run) -> None:
-    """Though others are exact: a name may be mistyped."""
-    assert run("verify", "--schema", "crm", "--schema", "cmr") == (
-        1,
-        "2 of 2 table-nights are exact\n",
-        "error: found no applied night of cmr with a clone to compare with: run a night first\n",
-    )
+def test_verify_refuses_what_cannot_be_there(run: Run) -> None:
+    unknown = "error: found no histories of schema nope: expected one of crm\n"
+    assert run("verify", "--schema", "nope", "--schema", "crm") == (2, "", unknown)
+
+    code, printed, complaint = run("verify", "--date", "2199-01-01")
+    assert (code, printed) == (2, "")
+    assert "whose cutoff 2199-01-01 00:00 UTC is in the future" in complaint
 
 
 def test_verify_tells_programs_what_it_tells_people(run: Run, story_home: Path) -> None:
@@ -225,7 +260,9 @@ def test_doctor_tells_programs_what_it_tells_people(
     run: Run, story_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     what = ["the settings, for duckdb", f"the folder {story_home}", f"the file {story_home}/raw/crm.duckdb"]
-    checks = [{"what": each, "ok": True, "remedy": None} for each in [*what, f"the file {story_home}/history.duckdb"]]
+    what += [f"1 schemas of Fivetran in {story_home}/raw", f"the file {story_home}/history.duckdb"]
+    what += ["the cutoff of clone dates, at 00:00 in UTC"]
+    checks = [{"what": each, "ok": True, "remedy": None} for each in what]
     assert run("doctor", "--json") == (0, json.dumps({"ok": True, "checks": checks}, indent=2) + "\n", "")
 
     monkeypatch.setenv("HISTORY_HOME", str(tmp_path))
@@ -307,13 +344,37 @@ def test_of_a_range_each_date_is_run_and_one_that_cannot_be_cloned_stops_no_othe
 
 
 def test_another_cutoff_than_the_historys_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch, story_home: Path) -> None:
+    """Before a clone is made by it."""
     Landing(story_home).touch("crm", "2026-11-20T22:00")
     monkeypatch.setenv("HISTORY_TIMEZONE", "Europe/Zurich")
+    before = tree(story_home)
 
-    code, _, complaint = run("run", "--date", "2026-11-22")
+    code, printed, complaint = run("run", "--date", "2026-11-28")
 
-    assert code != 0
+    assert (code, printed) == (2, "")
     assert "built with 00:00 and UTC: set these again" in complaint
+    assert tree(story_home) == before
+    code, printed, _ = run("doctor")
+    assert code == 1
+    assert (
+        "missing  the cutoff of clone dates\n         found HISTORY_CUTOFF=00:00 and HISTORY_TIMEZONE=Europe/Zurich" in printed
+    )
+
+
+def test_another_cutoff_than_that_of_the_clones_is_refused_without_the_ledger(
+    run: Run, monkeypatch: pytest.MonkeyPatch, story_home: Path
+) -> None:
+    monkeypatch.setattr("history_assets.nights.check_rule", lambda warehouse: None)
+    monkeypatch.setenv("HISTORY_CUTOFF", "04:00")
+    clones = tree(story_home / "clones")
+
+    code, _, complaint = run("run", "--date", "2026-11-27")
+
+    assert (code, tree(story_home / "clones")) == (1, clones)
+    assert complaint == (
+        "error: nothing was cloned: found HISTORY_CUTOFF and HISTORY_TIMEZONE by which 2026-11-20 is cut off at 04:00 UTC of "
+        "2026-11-20, but its clone of crm at 00:00 UTC of 2026-11-20: set them as they were, or start another HISTORY_HOME\n"
+    )
 
 
 def test_refresh_says_what_has_changed_and_what_there_is(run: Run, story_home: Path) -> None:

@@ -417,7 +417,15 @@ def ask(history: History, spine: Any = None, on: Any = None, **options: Any) -> 
 WRONG: Mapping[str, tuple[Any, str]] = {
     "an unknown table": (
         lambda h: h.as_of("crm.acount", "2026-10-03"),
-        "found no history of crm.acount: expected crm.account, perhaps",
+        "found no history of crm.acount: did you mean crm.account?",
+    ),
+    "a table in another case": (
+        lambda h: h.as_of("CRM.ACCOUNT", "2026-10-03"),
+        "found no history of CRM.ACCOUNT: did you mean crm.account?",
+    ),
+    "an unknown table, of no date": (
+        lambda h: h.as_of("crm.acount"),
+        "found no history of crm.acount: did you mean crm.account?",
     ),
     "another unknown table": (
         lambda h: h.dates("x"),
@@ -429,7 +437,7 @@ WRONG: Mapping[str, tuple[Any, str]] = {
     ),
     "a date before": (
         lambda h: h.changes("crm.account", "2026-09-01", "2026-10-01"),
-        "found no night 2026-09-01 in the history of crm.account: the nearest that it holds are 2026-10-01",
+        "found no night 2026-09-01 in the history of crm.account: the nearest that it holds is 2026-10-01",
     ),
     "an instant before": (
         lambda h: h.as_of("crm.account", "2026-09-30T23:00+00:00"),

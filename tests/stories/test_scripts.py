@@ -414,13 +414,14 @@ def test_a_new_script_is_a_template_that_overwrites_nothing(night: Night, comman
     made = command.invoke(app, ["script", "new", "new_one"])
     again = command.invoke(app, ["script", "new", "new_one"])
     checked = command.invoke(app, ["script", "check", "new_one"])
+    run = command.invoke(app, ["script", "run", "new_one"])
 
     assert (made.exit_code, made.output) == (0, f"wrote {path}; when it is written: history-assets script check new_one\n")
     assert str(again.exception) == f"found {path} already, which is left as it is: choose another name"
     assert checked.exit_code == 1
-    assert checked.output.splitlines()[-1] == (
-        "error: new_one.py, line 5: found after naming 'schema.table', which no history matches"
-    )
+    wrong = "new_one.py, line 5: found after naming 'schema.table', which no history matches"
+    assert checked.output.splitlines()[-1] == f"error: {wrong}"
+    assert str(run.exception) == wrong
     for name in ("../x", "a b", "", "-x"):
         assert command.invoke(app, ["script", "new", "--", name]).exit_code != 0
 
@@ -445,6 +446,7 @@ def test_a_check_says_what_it_found_and_what_is_wrong(night: Night, command: Cli
     )
     path.write_text(script('after = ["crm.*"]'))
     assert command.invoke(app, ["script", "check", "hand"]).exit_code == 0
+    assert command.invoke(app, ["script", "check", "nope"]).output.count("error: ") == 1
 
 
 def test_a_script_is_run_by_hand_as_dagster_would(night: Night, command: CliRunner) -> None:

@@ -307,6 +307,13 @@ def test_a_run_that_was_to_fold_nothing_is_not_checked(
     assert asked == dg.SkipReason(f"run {run} was to fold nothing")
 
 
+def test_checks_that_a_run_of_clones_came_to_nothing_with_are_made_after_it(instance: dg.DagsterInstance) -> None:
+    """Dagster adds them to such a run, and leaves them failed when its step fails."""
+    run, asked = folds(instance, frozenset([clones("crm")]), job="__ASSET_JOB", fails=True)
+
+    assert asked == dg.RunRequest(run_key=run, job_name="checks", asset_check_keys=checks("crm"))
+
+
 @pytest.fixture
 def landed(landing: Landing) -> Landing:
     """The schemas of the inventory, each written long ago, and one that no project knows yet."""

@@ -258,6 +258,7 @@ def test_the_embedded_engine_needs_its_files(landing: Landing, warehouse_on_file
     assert [(check.ok, Path(check.what.split(" ")[-1]).name) for check in warehouse_on_files.checks()] == [
         (True, "home"),
         (True, "crm.duckdb"),
+        (True, "raw"),
     ]
     assert not warehouse_on_files.history.exists()
 

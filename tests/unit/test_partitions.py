@@ -57,13 +57,15 @@ def test_ranges_follow_the_order_of_the_stored_keys() -> None:
     ]
 
 
-def dates_in_a_run(stored: Sequence[str], **tags: str) -> list[dt.date] | str:
-    """Run an asset over the stored keys that tags name; returns the dates that it is given, or what it fails with."""
-    given: list[dt.date] = []
+def dates_in_a_run(stored: Sequence[str], **tags: str) -> list[dt.date | str] | str:
+    """Run an asset over the stored keys that tags name; returns its dates and the keys that are none, or what it fails with."""
+    given: list[dt.date | str] = []
 
     @dg.multi_asset(specs=[dg.AssetSpec("asked")], partitions_def=CLONE_DATES, backfill_policy=dg.BackfillPolicy.single_run())
     def asked(context: dg.AssetExecutionContext) -> None:
-        given.extend(dates_of(context, ZURICH, NOON))
+        dates, refused = dates_of(context, ZURICH, NOON)
+        given.extend(dates)
+        given.extend(refused)
 
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(PARTITIONS, stored)
@@ -113,3 +115,13 @@ def test_a_date_to_come_fails_the_run_by_name() -> None:
         "found clone date 2026-11-23, whose cutoff 2026-11-22 23:00 UTC is in the future: "
         "the newest date that can be cloned is 2026-11-22"
     )
+
+
+def test_a_key_of_no_use_stops_no_other() -> None:
+    stored = ["2026-11-23", "2026-11-21", "today"]
+
+    assert dates_in_a_run(stored, asset_partition_range_start="2026-11-23", asset_partition_range_end="today") == [
+        dt.date(2026, 11, 21),
+        "2026-11-23",
+        "today",
+    ]

@@ -473,3 +473,10 @@ def test_metadata_of_somebody_else_are_refused(tmp_path: Path) -> None:
 
     assert [path.name for path in tmp_path.iterdir()] == [path.name]
     assert hashlib.sha256(path.read_bytes()).digest() == before
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UsageError, match=r"found the folder .*/file/raw not to be made \(Not a directory\)"):
+        Sandbox(tmp_path / "file" / "raw").sync(FIRST)

@@ -126,6 +126,9 @@ def test_duckdb_wants_nothing_of_snowflake(monkeypatch: pytest.MonkeyPatch) -> N
     assert Settings.from_env().snowflake is None
 
 
+KEYS = 'expected the columns of each table\'s key, such as {"schema.table": ["column"]}'
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
@@ -135,13 +138,15 @@ def test_duckdb_wants_nothing_of_snowflake(monkeypatch: pytest.MonkeyPatch) -> N
         ("HISTORY_TIMEZONE", "Mars/Olympus", "found HISTORY_TIMEZONE='Mars/Olympus': no such time zone"),
         ("HISTORY_TIMEZONE", "../etc", "no such time zone"),
         ("HISTORY_GATES", "empty,wide", "found HISTORY_GATES='empty,wide'"),
-        ("HISTORY_CUTOFF", "25:00", "found HISTORY_CUTOFF='25:00'"),
+        ("HISTORY_CUTOFF", "25:00", "found HISTORY_CUTOFF='25:00': expected HH:MM, from 00:00 to 23:59"),
         ("HISTORY_THREADS", "many", "found HISTORY_THREADS='many'"),
         ("HISTORY_THREADS", "0", "found HISTORY_THREADS='0'"),
         ("HISTORY_CLONE_RETENTION_DAYS", "0", "found HISTORY_CLONE_RETENTION_DAYS='0'"),
         ("HISTORY_CLONE_RETENTION_MONTHS", "-1", "found HISTORY_CLONE_RETENTION_MONTHS='-1'"),
-        ("HISTORY_KEYS", "{", "no JSON"),
-        ("HISTORY_WEBSERVER", "http://host", "found HISTORY_WEBSERVER='http://host'"),
+        ("HISTORY_KEYS", "foo", f"found HISTORY_KEYS='foo', which is no JSON of keys: {KEYS}"),
+        ("HISTORY_KEYS", '{"a.b":"c"}', f'found HISTORY_KEYS=\'{{"a.b":"c"}}\': {KEYS}'),
+        ("HISTORY_KEYS", '["a.b"]', f"found HISTORY_KEYS='[\"a.b\"]': {KEYS}"),
+        ("HISTORY_WEBSERVER", "http://x", "found HISTORY_WEBSERVER='http://x': expected host:port, such as 127.0.0.1:3000"),
         ("HISTORY_ALERT_URLS", "token", "found a wrong HISTORY_ALERT_URLS: expected addresses"),
     ],
 )

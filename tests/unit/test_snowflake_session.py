@@ -11,6 +11,7 @@ import pytest
 import tenacity
 from snowflake.connector.errors import DatabaseError, OperationalError, ProgrammingError
 
+import probes.snowflake
 from history_assets.credentials import SnowflakeCredentials
 from history_assets.errors import SettingsError, WarehouseError
 from history_assets.settings import Settings
@@ -224,3 +225,8 @@ def test_an_unreadable_key_is_a_setting(make: Callable[..., Settings]) -> None:
 def test_without_credentials_nothing_is_opened(make_settings: Callable[..., Settings]) -> None:
     with pytest.raises(SettingsError, match="found no credentials of Snowflake"):
         Sessions(make_settings(engine="snowflake")).rows(SHOW, "tag")
+
+
+def test_without_credentials_an_account_is_not_probed() -> None:
+    with pytest.raises(SystemExit, match="error: found no credentials of Snowflake, expected HISTORY_ENGINE=snowflake"):
+        probes.snowflake.main()
