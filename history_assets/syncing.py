@@ -52,17 +52,18 @@ class ApiTeller:
 
     def look(self, schemas: Collection[str], memory: Memory, now: dt.datetime, warn: Callable[[str], None]) -> Look:
         """Look once; raises FivetranError where the connections cannot be listed."""
-        connections = self._api.connections()
-        completions, after = listed(connections, schemas, memory, now, self._api.sync_history, warn)
+        api = self._api.hurried()
+        connections = api.connections()
+        completions, after = listed(connections, schemas, memory, now, api.sync_history, warn)
         return Look(completions, after, functools.partial(settled, connections))
 
     def settled(self) -> Settled:
         """Return which schemas have settled for a cutoff; raises FivetranError where the connections cannot be listed."""
-        return functools.partial(settled, self._api.connections())
+        return functools.partial(settled, self._api.hurried().connections())
 
     def silent(self, schemas: Collection[str], now: dt.datetime) -> Iterator[Silence]:  # noqa: ARG002 - Fivetran has its own list
         """Yield the connections that have fallen silent; raises FivetranError where the connections cannot be listed."""
-        return silent(self._api.connections(), now)
+        return silent(self._api.hurried().connections(), now)
 
 
 class LogTeller:
@@ -77,7 +78,7 @@ class LogTeller:
         # A first sync, which may take long, has left nothing in memory that says when it began. A connection that is no more
         # stays in memory, and so does not count.
         since = max(seen) - _LONGEST_SYNC if seen else now - LONGEST_REACH
-        events = self._warehouse.sync_events(since)
+        events = self._warehouse.sync_events(since, wait=False)
         return Look(*logged(events, schemas, memory, now), self.settled())
 
     def settled(self) -> Settled:
@@ -86,7 +87,7 @@ class LogTeller:
 
     def silent(self, schemas: Collection[str], now: dt.datetime) -> Iterator[Silence]:
         """Yield the schemas that have fallen silent; raises WarehouseError where the log is being written."""
-        return silent_by_log(self._warehouse.sync_events(now - LOOKED_BACK), schemas, now)
+        return silent_by_log(self._warehouse.sync_events(now - LOOKED_BACK, wait=False), schemas, now)
 
 
 def open_teller(warehouse: Warehouse) -> ApiTeller | LogTeller | None:

@@ -8,6 +8,8 @@ so only a decision on a quiet point reads it.
 """
 
 import datetime as dt
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +42,9 @@ _ATTEMPTS = 5
 _PATIENCE = 120.0
 """Seconds that all the waiting between the attempts of one request may come to."""
 
+_HURRY = 40.0
+"""Seconds that all requests of a sensor's look may take: after sixty Dagster gives its tick up, and leaves the thread to it."""
+
 _THROTTLED = 429
 _BROKEN = 500
 _OK = 200
@@ -59,12 +64,24 @@ class _LaterError(FivetranUnreachableError):
 
 
 class FivetranApi:
-    """Fivetran's REST API, asked with one key; ``sleep`` can be replaced, to wait otherwise."""
+    """Fivetran's REST API, asked with one key; ``sleep`` can be replaced, to wait otherwise.
 
-    def __init__(self, credentials: FivetranCredentials, sleep: Callable[[float], None] = tenacity.nap.sleep) -> None:
+    What is asked at a ``deadline`` of the monotonic clock, or could be answered only after it, is given up.
+    """
+
+    def __init__(
+        self,
+        credentials: FivetranCredentials,
+        sleep: Callable[[float], None] = tenacity.nap.sleep,
+        deadline: float = math.inf,
+    ) -> None:
         self.credentials = credentials
-        self._sleep = sleep
+        self._sleep, self._deadline = sleep, deadline
         self._backoff = tenacity.wait_exponential_jitter(initial=1, max=30)
+
+    def hurried(self) -> "FivetranApi":
+        """Return one for a look that begins now and has to be over soon, whether Fivetran answers or not."""
+        return FivetranApi(self.credentials, self._sleep, time.monotonic() + _HURRY)
 
     def connections(self) -> list[Connection]:
         """Return all connections of the configured groups, in the order listed; raises FivetranError."""
@@ -113,14 +130,16 @@ class FivetranApi:
         return retrying(self._get_once, path, parameters)
 
     def _get_once(self, path: str, parameters: Mapping[str, str]) -> Mapping[str, Any]:
-        who = self.credentials
+        who, left = self.credentials, self._deadline - time.monotonic()
+        if left <= 0:
+            raise FivetranUnreachableError(f"found Fivetran to take too long for GET {path}: try again later")
         try:
             answer = requests.get(
                 who.api_url + path,
                 params=parameters,
                 headers={"Accept": "application/json;version=2"},
                 auth=(who.api_key.get_secret_value(), who.api_secret.get_secret_value()),
-                timeout=_TIMEOUT,
+                timeout=(min(_TIMEOUT[0], left), min(_TIMEOUT[1], left)),
                 allow_redirects=False,
             )
         except requests.RequestException as error:
@@ -145,7 +164,8 @@ class FivetranApi:
         return self._backoff(state) if asked is None else asked
 
     def _impatient(self, state: tenacity.RetryCallState) -> bool:
-        return state.attempt_number >= _ATTEMPTS or state.idle_for + (_asked(state) or 0) > _PATIENCE
+        late = time.monotonic() + state.upcoming_sleep >= self._deadline
+        return late or state.attempt_number >= _ATTEMPTS or state.idle_for + (_asked(state) or 0) > _PATIENCE
 
 
 def _asked(state: tenacity.RetryCallState) -> float | None:

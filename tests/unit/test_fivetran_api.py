@@ -3,12 +3,15 @@
 import datetime as dt
 import logging
 import re
+import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
+import history_assets.fivetran.api
 from history_assets.errors import FivetranError, FivetranUnreachableError
 from history_assets.fivetran.api import FivetranApi
 from history_assets.fivetran.syncs import Connection, Sync, SyncStatus, filling
@@ -147,6 +150,30 @@ def test_after_five_attempts_it_says_so(fivetran: FakeFivetran, api: FivetranApi
         api.connections()
     assert error.value.passing
     assert (len(fivetran.requests), len(waits)) == (5, 4)
+
+
+def test_a_sensors_look_is_over_soon_whoever_does_not_answer(api: FivetranApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster gives a tick up after a minute, and leaves the thread to what it waits for."""
+    monkeypatch.setattr(history_assets.fivetran.api, "_HURRY", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        nowhere = api.credentials.model_copy(update={"api_url": f"http://{host}:{port}"})
+        began = time.monotonic()
+        hurried = FivetranApi(nowhere).hurried()
+        with pytest.raises(FivetranUnreachableError, match="try again later"):
+            hurried.connections()
+        with pytest.raises(FivetranUnreachableError, match="found Fivetran to take too long for GET"):
+            hurried.connections()
+
+    assert time.monotonic() - began < 5
+
+
+def test_a_sensors_look_does_not_wait_longer_than_it_may(fivetran: FakeFivetran, api: FivetranApi, waits: Waits) -> None:
+    fivetran.faults.append(Fault(429, {"Retry-After": "60"}))
+
+    with pytest.raises(FivetranUnreachableError, match="429"):
+        api.hurried().connections()
+    assert waits == []
 
 
 def test_nobody_there_is_the_same(fivetran: FakeFivetran, api: FivetranApi, waits: Waits) -> None:

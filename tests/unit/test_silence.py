@@ -92,7 +92,8 @@ def test_no_look_reads_more_of_a_log_than_says_something(warehouse: DuckDBWareho
     """Of a connection that is no more, the last sync stays in memory for ever."""
     asked = list[float]()
 
-    def read(since: dt.datetime) -> list[SyncEvent]:
+    def read(since: dt.datetime, *, wait: bool) -> list[SyncEvent]:
+        assert not wait, "a sensor's look ends soon, whoever writes the log"
         asked.append((NOW - since) / dt.timedelta(days=1))
         return []
 
