@@ -20,7 +20,7 @@ Environment variables. A `{PREFIX}*` that is unknown, malformed, or means nothin
 `{SNOWFLAKE}*` and `{FIVETRAN}*` are other tools' too: one that is malformed or nearly one of these is refused, any other is
 left alone, and so are all of `{SNOWFLAKE}*` on DuckDB.
 
-`{DATE_VARIABLE}` is none of them: it is the date that `History.from_env()` reads as of where none is said, set for scripts.
+`{DATE_VARIABLE}` is not a setting: it is the date that `History.from_env()` reads as of where none is said, set for scripts.
 
 """
 _SNOWFLAKE = """## Logging in to Snowflake

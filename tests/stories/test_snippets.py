@@ -41,6 +41,7 @@ NOT_RUN = {
     "make demo": "it makes an environment of its own; the demo is told by test_sandbox and tests/ui",
     'make demo ARGS="--days 3"': "the same",
     "make test": "it runs this",
+    ". .venv/bin/activate": "what runs this is in such an environment",
     "make audit": "it asks databases on the internet",
     "make bench": _LONG,
     'make bench PARTS="nights clones"': _LONG,
