@@ -16,6 +16,7 @@ from history_assets.errors import HistoryError
 from history_assets.failures import Problem, failure, kind_of
 from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
+from history_assets.lifelines import lifeline
 from history_assets.naming import clone_key, encode, fivetran_key
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
 from history_assets.progress import Watch, unwatched
@@ -64,7 +65,7 @@ def clone_assets(
         selected = sorted(schemas[key] for key in context.selected_asset_keys)
         problems: list[Problem] = []
         watch("cloning schemas", 0, len(selected))
-        with ThreadPoolExecutor(warehouse.settings.threads) as pool:
+        with lifeline(warehouse.settings.home, context.run.run_id), ThreadPoolExecutor(warehouse.settings.threads) as pool:
             quiet = QuietPoints(warehouse, open_source(warehouse, warehouse.settings.cutoffs().at(dates[0])), now)
             outcomes = pool.map(lambda schema: clone_schema(quiet, schema, dates, replace=config.reclone), selected)
             for done, (schema, outcome) in enumerate(zip(selected, outcomes, strict=True), 1):

@@ -22,6 +22,7 @@ from history_assets.failures import WHOLE_RUN, Problem, failure, kind_of
 from history_assets.folding import Plan, fold, plan, problems_with
 from history_assets.gates import Gate
 from history_assets.inventory import Inventory, Schema
+from history_assets.lifelines import lifeline
 from history_assets.naming import clone_key, encode, history_key, snapshot_name
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
 from history_assets.preview import Night, night_of, row_changes, tables_table
@@ -105,35 +106,36 @@ def history_assets(
             log_materializations(context, [_materialization(row, previews.get(night)) for night, row in new.items()])
             logged.update(new)
 
-        try:
-            plans = [plan(warehouse, selected, date) for date in dates]
-            results = fold(project, warehouse, plans, context.log.info, allow=config.allow, entered=log, watch=watch)
-            schemas = {schema for schema, _ in selected}
-            of_date = collections.defaultdict[dt.date, list[Applied]](list)
-            with warehouse.reading():
-                for row in warehouse.ledger(schemas, (dates[0], dates[-1])):
-                    of_date[row.date].append(row)
-                made = {each.date: _made(each, of_date[each.date]) for each in plans}
-                columns = warehouse.column_nights(schemas) if results else []
-                previews.update(row_changes(warehouse, list(itertools.chain(*made.values())), columns))
-            for line in warehouse.keep_functions(columns):
-                context.log.warning(line)
-        except HistoryError as error:
-            raise failure("nothing was folded", [Problem(WHOLE_RUN, None, str(error), kind_of(error))]) from error
-        problems: list[Problem] = []
-        for each in plans:
-            rows = of_date[each.date]
-            log(made[each.date])
-            of_clone = collections.defaultdict[tuple[str, str], list[Applied]](list)
-            for row in rows:
-                of_clone[row.schema, row.clone_id].append(row)
-            for schema, clone in each.clones.items():
-                mine = of_clone[schema, clone.clone_id]
-                became = _became(clone, project.inventory.schema(schema), mine, settings)
-                context.log_event(folded_event(clone, became, tables_table(mine)))
-            problems += problems_with(each, rows, results.get(each.date))
-        if problems:
-            raise failure(f"{len(problems)} of {len(selected) * len(dates)} tables were not folded", problems)
+        with lifeline(settings.home, context.run.run_id):
+            try:
+                plans = [plan(warehouse, selected, date) for date in dates]
+                results = fold(project, warehouse, plans, context.log.info, allow=config.allow, entered=log, watch=watch)
+                schemas = {schema for schema, _ in selected}
+                of_date = collections.defaultdict[dt.date, list[Applied]](list)
+                with warehouse.reading():
+                    for row in warehouse.ledger(schemas, (dates[0], dates[-1])):
+                        of_date[row.date].append(row)
+                    made = {each.date: _made(each, of_date[each.date]) for each in plans}
+                    columns = warehouse.column_nights(schemas) if results else []
+                    previews.update(row_changes(warehouse, list(itertools.chain(*made.values())), columns))
+                for line in warehouse.keep_functions(columns):
+                    context.log.warning(line)
+            except HistoryError as error:
+                raise failure("nothing was folded", [Problem(WHOLE_RUN, None, str(error), kind_of(error))]) from error
+            problems: list[Problem] = []
+            for each in plans:
+                rows = of_date[each.date]
+                log(made[each.date])
+                of_clone = collections.defaultdict[tuple[str, str], list[Applied]](list)
+                for row in rows:
+                    of_clone[row.schema, row.clone_id].append(row)
+                for schema, clone in each.clones.items():
+                    mine = of_clone[schema, clone.clone_id]
+                    became = _became(clone, project.inventory.schema(schema), mine, settings)
+                    context.log_event(folded_event(clone, became, tables_table(mine)))
+                problems += problems_with(each, rows, results.get(each.date))
+            if problems:
+                raise failure(f"{len(problems)} of {len(selected) * len(dates)} tables were not folded", problems)
 
     return history
 
