@@ -17,6 +17,7 @@ from history_assets.errors import HistoryError, SettingsError, WarehouseError
 from history_assets.failures import WHOLE_RUN, Problem, failure, kind_of
 from history_assets.fivetran.sources import QuietPoints, open_source
 from history_assets.inventory import Inventory, Schema
+from history_assets.lifelines import lifeline
 from history_assets.markdown import escaped
 from history_assets.naming import clone_key, encode, fivetran_key
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
@@ -70,7 +71,7 @@ def clone_assets(
             raise failure("nothing was cloned", [Problem(WHOLE_RUN, None, str(error))]) from error
         problems: list[Problem] = []
         watch("cloning schemas", 0, len(selected))
-        with ThreadPoolExecutor(warehouse.settings.threads) as pool:
+        with lifeline(warehouse.settings.home, context.run.run_id), ThreadPoolExecutor(warehouse.settings.threads) as pool:
             quiet = QuietPoints(warehouse, open_source(warehouse, warehouse.settings.cutoffs().at(dates[0])), now)
             outcomes = pool.map(lambda schema: clone_schema(quiet, schema, dates, replace=config.reclone), selected)
             for done, (schema, made) in enumerate(zip(selected, outcomes, strict=True), 1):

@@ -17,6 +17,7 @@ from history_assets.clones import clone_assets, fivetran_specs
 from history_assets.healing import healing_sensor
 from history_assets.inventory import Inventory
 from history_assets.jobs import AssetJob, asset_jobs
+from history_assets.killed import killed_sensor
 from history_assets.own_process import settle
 from history_assets.progress import Watch, unwatched
 from history_assets.refreshing import drift_sensor, refresh_job
@@ -53,7 +54,7 @@ def build_definitions(
     refreshing = refresh_job(settings, warehouse)
     inventory = project.inventory if project else Inventory(())
     scripts = _Scripts(settings, inventory)
-    always = [drift_sensor(settings, warehouse, now), *alert_sensors(settings, now, scripts.owners)]
+    always = [drift_sensor(settings, warehouse, now), killed_sensor(settings), *alert_sensors(settings, now, scripts.owners)]
     if project is None or not inventory.tables():
         return dg.Definitions(
             assets=scripts.assets, jobs=[refreshing, *scripts.jobs], schedules=scripts.schedules,

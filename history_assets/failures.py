@@ -18,7 +18,7 @@ from history_assets.naming import decode
 WHOLE_RUN = "the whole run"
 """Stands for the asset of a problem that every asset of a run has."""
 
-NO_STEP = "the run failed before its first step"
+NO_STEP = "the run ended outside of its steps: before the first, cut off after too long, or because its process was killed"
 
 _PROBLEMS = "problems"
 

@@ -13,6 +13,7 @@ import dagster as dg
 from history_assets import dbt_files
 from history_assets.drift import markdown
 from history_assets.errors import HistoryError, ReloadError
+from history_assets.lifelines import lifeline
 from history_assets.missing import TRIES
 from history_assets.records import UNFINISHED
 from history_assets.refresh import refresh
@@ -38,7 +39,8 @@ def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
     @dg.op(name="refresh_project", description="Read the inventory, regenerate and parse the dbt project where it drifted.")
     def refresh_op(context: dg.OpExecutionContext) -> None:
         try:
-            result = refresh(settings, warehouse)
+            with lifeline(settings.home, context.run.run_id):
+                result = refresh(settings, warehouse)
         except HistoryError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         for table, reason in result.refused.items():

@@ -11,6 +11,7 @@ import dagster as dg
 from history_assets.dates import Cutoff
 from history_assets.errors import HistoryError
 from history_assets.failures import Problem, failure
+from history_assets.lifelines import lifeline
 from history_assets.naming import clone_key
 from history_assets.partitions import LATEST
 from history_assets.retention import forget_dates, retain
@@ -31,8 +32,9 @@ def retention_job(warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.Jo
     def retention_op(context: dg.OpExecutionContext) -> None:
         try:
             today = warehouse.settings.cutoffs().latest(now())
-            verdicts = list(retain(warehouse, today))
-            forgotten = forget_dates(warehouse, context.instance, today)
+            with lifeline(warehouse.settings.home, context.run.run_id):
+                verdicts = list(retain(warehouse, today))
+                forgotten = forget_dates(warehouse, context.instance, today)
         except HistoryError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         for verdict in verdicts:

@@ -22,6 +22,7 @@ from history_assets.failures import WHOLE_RUN, Problem, failure, kind_of
 from history_assets.folding import Plan, fold, plan, problems_with
 from history_assets.gates import Gate
 from history_assets.inventory import Inventory, Schema
+from history_assets.lifelines import lifeline
 from history_assets.naming import clone_key, encode, history_key, snapshot_name
 from history_assets.partitions import CLONE_DATES, dates_of, freshness
 from history_assets.preview import Night, night_of, row_changes, tables_table
@@ -84,17 +85,7 @@ def history_assets(
     tables = {dg.AssetKey(history_key(*ref)): ref for ref in refs}
     settings = warehouse.settings
 
-    @dbt_assets(
-        manifest=project.manifest,
-        name="fold_histories",
-        partitions_def=CLONE_DATES,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        dagster_dbt_translator=HistoryTranslator(project.inventory, settings),
-        pool="history",
-    )
-    def history(context: dg.AssetExecutionContext, config: FoldConfig) -> Iterator[Any]:
-        # A generator that yields nothing: events name their own date, whereas an output stands for every date of the run.
-        yield from ()
+    def fold_and_tell(context: dg.AssetExecutionContext, config: FoldConfig) -> None:
         dates, refused = dates_of(context, settings.cutoffs(), now())
         selected = sorted(tables[key] for key in context.selected_asset_keys)
         logged: set[Night] = set()
@@ -138,6 +129,20 @@ def history_assets(
             problems += problems_with(each, rows, results.get(each.date))
         if problems:
             raise failure(f"{len(problems)} of {len(selected) * (len(dates) + len(refused))} tables were not folded", problems)
+
+    @dbt_assets(
+        manifest=project.manifest,
+        name="fold_histories",
+        partitions_def=CLONE_DATES,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        dagster_dbt_translator=HistoryTranslator(project.inventory, settings),
+        pool="history",
+    )
+    def history(context: dg.AssetExecutionContext, config: FoldConfig) -> Iterator[Any]:
+        # A generator that yields nothing: events name their own date, whereas an output stands for every date of the run.
+        yield from ()
+        with lifeline(settings.home, context.run.run_id):
+            fold_and_tell(context, config)
 
     return history
 

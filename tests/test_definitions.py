@@ -27,8 +27,8 @@ from tests.unit.test_markdown import HOSTILE, read
 PACKAGE = Path(__file__).parent.parent / "history_assets"
 # fmt: off
 ORDER = [
-    "errors", "naming", "markdown", "dates", "gates", "own_process", "interrupts", "progress", "credentials", "settings",
-    "inventory",
+    "errors", "naming", "markdown", "dates", "gates", "own_process", "interrupts", "progress", "lifelines", "credentials",
+    "settings", "inventory",
     "warehouse.files", "warehouse.values", "warehouse.statements", "warehouse.base", "warehouse.platform_log",
     "warehouse.ledger_sql", "warehouse.history_sql", "warehouse.reading_sql", "warehouse.spine_sql", "warehouse.functions_sql",
     "warehouse.duckdb_files", "warehouse.duckdb_log", "warehouse.duckdb_clones", "warehouse.duckdb_history",
@@ -42,8 +42,8 @@ ORDER = [
     "fivetran.completions", "fivetran.silence", "unchanged", "dbt_files", "dbt_checkpoints", "dbt_child", "dbt_run",
     "drift", "sighting", "refresh", "reloading", "partitions", "failures", "folding", "event_log", "records", "missing",
     "descriptions", "preview", "clones", "snapshots", "verification", "retention",
-    "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "alerts", "watching", "scripts", "scripts.metadata",
-    "scripts.folder", "refreshing", "retaining",
+    "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "killed", "alerts", "watching", "scripts",
+    "scripts.metadata", "scripts.folder", "refreshing", "retaining",
     "automation", "scripts.links", "scripts.process",
     "scripts.environments", "scripts.assets", "scripts.automation", "scripts.checking", "spines", "history", "status",
     "doctor",
@@ -156,7 +156,8 @@ def test_without_a_refresh_there_is_what_leads_to_one_alone(settings: Settings, 
     dg.Definitions.validate_loadable(definitions)
     assert [job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")] == ["refresh"]
     assert [(sensor.name, sensor.default_status) for sensor in definitions.sensors or ()] == [
-        ("drift", dg.DefaultSensorStatus.RUNNING)
+        ("drift", dg.DefaultSensorStatus.RUNNING),
+        ("killed", dg.DefaultSensorStatus.RUNNING),
     ]
     assert definitions.resolve_all_asset_keys() == []
     assert sorted(home.rglob("*")) == before

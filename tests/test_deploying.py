@@ -102,6 +102,10 @@ def test_but_for_its_storage_the_instance_is_that_of_one_machine() -> None:
     assert [name for name in theirs.keys() & ours.keys() if theirs[name] != ours[name]] == []
 
 
+def test_a_run_that_nobody_knows_to_be_killed_is_over_before_the_next_cutoff() -> None:
+    assert 0 < read("dagster.yaml")["run_monitoring"]["max_runtime_seconds"] < 24 * 3600
+
+
 def test_the_workspace_is_one_code_server(monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = read("workspace.yaml")
     monkeypatch.setenv(CODE_HOST, "code")  # Dagster takes none that is not set
@@ -219,13 +223,14 @@ def test_what_the_chart_makes_of_the_values_is_the_same_instance(tmp_path: Path)
     values = read("values.yaml")
     coordinator = values["dagsterDaemon"]["runCoordinator"]["config"]["customRunCoordinator"]
     pools, runs = values["concurrency"]["pools"], values["concurrency"]["runs"]
+    monitoring = values["dagsterDaemon"]["runMonitoring"]
     rendered = {
         "run_coordinator": coordinator,
         "concurrency": {
             "pools": {"granularity": pools["granularity"], "default_limit": pools["defaultLimit"]},
             "runs": {"max_concurrent_runs": runs["maxConcurrentRuns"]},
         },
-        "run_monitoring": {"enabled": values["dagsterDaemon"]["runMonitoring"]["enabled"]},
+        "run_monitoring": {"enabled": monitoring["enabled"], "max_runtime_seconds": monitoring["maxRuntimeSeconds"]},
         "telemetry": {"enabled": values["telemetry"]["enabled"]},
     }
     accepted(tmp_path, yaml.safe_dump(rendered))

@@ -24,6 +24,7 @@ from dagster._utils.schedules import cron_string_iterator
 from history_assets.dates import Cutoff, parse_date
 from history_assets.errors import HistoryError, ScriptError
 from history_assets.failures import Problem, failure
+from history_assets.lifelines import lifeline
 from history_assets.markdown import escaped
 from history_assets.naming import history_key, table_name
 from history_assets.partitions import CLONE_DATES, LATEST, freshness
@@ -75,7 +76,8 @@ def script_asset(linked: Linked, settings: Settings) -> dg.AssetsDefinition:
     def run_script(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         asset, date = "/".join(script.key), context.partition_key if script.dated else None
         try:
-            ended, result = _run(context, linked, settings, str(parse_date(date)) if date else None)
+            with lifeline(settings.home, context.run.run_id):
+                ended, result = _run(context, linked, settings, str(parse_date(date)) if date else None)
             if problem := _problem(script, ended):
                 raise ScriptError(problem)
         except HistoryError as error:

@@ -9,8 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from history_assets.killed import killed_sensor
+from history_assets.nights import open_instance
+from history_assets.records import UNFINISHED
 from history_assets.settings import Settings
 from history_assets.verification import verify
 from history_assets.warehouse.duckdb import DuckDBWarehouse
@@ -41,7 +45,9 @@ def landed(landing: Landing) -> None:
         )
 
 
-def stopped(words: list[str], environment: Mapping[str, str], when: Callable[[], bool]) -> tuple[int, str, str]:
+def stopped(
+    words: list[str], environment: Mapping[str, str], when: Callable[[], bool], sent: signal.Signals = signal.SIGINT
+) -> tuple[int, str, str]:
     """Type a command, press Ctrl-C once ``when`` says so; returns its exit code and what it wrote to both streams.
 
     Nothing that it started is left then.
@@ -55,7 +61,7 @@ def stopped(words: list[str], environment: Mapping[str, str], when: Callable[[],
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, sent)
         printed, complaint = process.communicate(timeout=PATIENCE)
         while alive := processes(process.pid):  # which were told to end
             assert time.monotonic() < deadline, alive
@@ -105,6 +111,29 @@ def test_a_run_that_is_stopped_leaves_nothing_half_done_and_the_next_completes_i
     nights = [(schema, date, None) for date in DATES for schema in ("crm", "shop")]
     assert [(each.schema, each.date, each.problem) for each in findings if each.date] == nights
     assert [each.problem for each in findings if not each.date] == [None, None]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["clones/crm/2026-11-20.duckdb", "history.duckdb"])
+def test_a_run_that_is_killed_is_told_to_have_failed(
+    moment: str, landed: None, settings: Settings, environment: dict[str, str], home: Path
+) -> None:
+    """Dagster would wait for it; and the next completes it."""
+    words = ["run", "--date", "2026-11-20..2026-11-21"]
+
+    assert stopped(words, environment, (home / moment).exists, signal.SIGKILL) == (-signal.SIGKILL, "", "")
+
+    cursor = None
+    with open_instance(settings) as instance:
+        (lost,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        for _ in range(2):
+            with dg.build_sensor_context(instance, cursor=cursor) as context:
+                said = killed_sensor(settings)(context)
+                cursor = context.cursor
+        assert said == dg.SkipReason(f"killed: {lost.run_id}")
+        assert instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) == []
+    folded = "".join(f"{date}: 2 of 2 schemas cloned, 2 of 2 tables folded\n" for date in DATES)
+    assert typed(words, environment) == (0, folded, "")
 
 
 def test_a_file_whose_writing_is_stopped_is_as_it_was(landed: None, environment: dict[str, str], tmp_path: Path) -> None:

@@ -343,6 +343,7 @@ def test_the_ui_shows_the_project_and_what_runs_by_itself(ui: UI) -> None:
     ]
     assert ui.automations() == {
         "drift": "RUNNING",
+        "killed": "RUNNING",
         "nightly": "RUNNING",
         "syncs": "STOPPED",
         "healing": "STOPPED",
