@@ -8,7 +8,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import dagster as dg
@@ -40,6 +40,9 @@ _RECENT = 30
 """Dates among which the newest that is folded is looked for."""
 
 _UNDATED = ""
+
+_NEW = "new"
+"""Stands for the run that led to a script's first."""
 
 Wanted = dict[str, dict[str, list[str]]]
 """Assets that are to be refreshed, as text, by date, each with the runs that led to it."""
@@ -107,7 +110,7 @@ def script_sensor(
     """Return the sensor that has scripts run once their histories are folded, and what they feed after them; none without.
 
     A script runs once for a date: when nothing that it is after is being cloned or folded for that date any more, and each is
-    folded or held back, or the night is over.
+    folded or held back, or the night is over. One that is new runs for the newest date that is folded.
     """
     cutoffs, targets = settings.cutoffs(), _targets(linked, broken, inventory)
 
@@ -127,8 +130,12 @@ def script_sensor(
             for asset, date in _led_to(context.instance, run_id, targets, records):
                 causes = wanted[asset].setdefault(date, [])
                 causes += [] if run_id in causes else [run_id]
+        known = kept.get("known", ()) if kept else ()
+        for asset, date in _never_run(context.instance, targets, known, records):
+            wanted[asset].setdefault(date, [_NEW])
         requests, left = _requests(wanted, targets, records, now(), cutoffs)
-        cursor = json.dumps({"seen": seen, "wanted": left})
+        known = sorted(name for name, target in targets.items() if target.linked)
+        cursor = json.dumps({"seen": seen, "wanted": left, "known": known})
         if requests:
             return dg.SensorResult(run_requests=requests, cursor=cursor)
         said = f"waiting for the rest of what {', '.join(sorted(left))} reads" if left else "nothing to refresh"
@@ -187,6 +194,17 @@ def _led_to(
         for name in feeding.get(path, ()):
             date = _date(targets[name], partition, records)
             if date is not None:
+                yield name, date
+
+
+def _never_run(
+    instance: dg.DagsterInstance, targets: Mapping[str, _Target], known: Collection[str], records: Records
+) -> Iterator[tuple[str, str]]:
+    """Yield the dated scripts that no tick before knew and nobody has run, with the newest date of what they read."""
+    for name, target in targets.items():
+        if target.linked and target.dated and name not in known:
+            made = instance.fetch_materializations(target.key, limit=1).records
+            if not made and (date := newest(records, target.linked)):
                 yield name, date
 
 

@@ -53,7 +53,7 @@ class Sensor:
         linked, wrong = link([*found, *broken], INVENTORY)
         jobs = [asset_jobs(INVENTORY).clones, asset_jobs(INVENTORY).snapshots, *scripts_job(linked, wrong)]
         (self.sensor,) = script_sensor(linked, wrong, jobs, INVENTORY, Settings(), lambda: self.now)
-        assert self.tick() == []  # the first, which only notes where the records end
+        self.first = self.tick()  # which notes where the records end
 
     def requests(self) -> list[dg.RunRequest]:
         with dg.build_sensor_context(self.instance, cursor=self.cursor) as context:
@@ -108,6 +108,17 @@ def test_a_script_runs_once_for_a_date_when_all_that_it_reads_is_folded(instance
 
     ran(instance, [(INVOICE, D21)], {"billing": []})
     assert sensor.tick() == [("scripts", "scripts/both", D21)]
+    assert sensor.tick() == []
+
+
+def test_a_new_script_runs_once_for_the_newest_date_that_is_folded(instance: dg.DagsterInstance) -> None:
+    """Unless somebody has run it already."""
+    ran(instance, [(ACCOUNT, D21), (script("old"), D20)], {"crm": []})
+
+    after = wishing('after = ["crm.*"]')
+    sensor = Sensor(instance, old=after, new=after)
+
+    assert sensor.first == [("scripts", "scripts/new", D21)]
     assert sensor.tick() == []
 
 
