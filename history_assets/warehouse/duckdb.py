@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from history_assets.errors import WarehouseError
+from history_assets.dates import parse_date
+from history_assets.errors import UsageError, WarehouseError
 from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
@@ -111,11 +112,10 @@ class DuckDBWarehouse(Warehouse):
     def clone_marks(self) -> dict[str, dict[dt.date, str]]:
         found = collections.defaultdict[str, dict[dt.date, str]](dict)
         for path in self.clones.glob(f"*/*{_SUFFIX}"):
-            if not path.name.startswith("."):
-                with contextlib.suppress(FileNotFoundError):  # retention may be at work
-                    known = path.stat()
-                    date = dt.date.fromisoformat(path.name.removesuffix(_SUFFIX))
-                    found[path.parent.name][date] = f"{known.st_ino}:{known.st_ctime_ns}"
+            # What is named after no date is somebody's own; retention may be at work.
+            with contextlib.suppress(UsageError, FileNotFoundError):
+                date, known = parse_date(path.name.removesuffix(_SUFFIX)), path.stat()
+                found[path.parent.name][date] = f"{known.st_ino}:{known.st_ctime_ns}"
         return dict(found)
 
     def drop_clone(self, clone: Clone) -> None:

@@ -200,6 +200,14 @@ def test_a_clone_is_dropped_once_and_its_schemas_others_stay(crm: Landing, wareh
     assert sorted(path.name for path in Path(second.location).parent.iterdir()) == [f"{second.date}.duckdb"]
 
 
+def test_a_file_that_is_named_after_no_date_is_left_alone(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    warehouse.clone("crm", DATE, no_log)
+    for name in ("2026-11-20 copy", "20261121", "2026-13-01", "notes", ".2026-11-20"):
+        (warehouse.clones / "crm" / f"{name}.duckdb").touch()
+
+    assert warehouse.clone_dates() == {"crm": [DATE]}
+
+
 def test_a_clone_that_was_made_again_is_not_dropped_for_the_one_before(crm: Landing, warehouse: DuckDBWarehouse) -> None:
     first = warehouse.clone("crm", DATE, no_log)
     second = warehouse.clone("crm", DATE, no_log, replace=True)
