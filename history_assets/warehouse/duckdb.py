@@ -27,7 +27,7 @@ from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_clones, duckdb_functions, duckdb_history, duckdb_log, duckdb_spine, ledger_sql
 from history_assets.warehouse.base import Warehouse
-from history_assets.warehouse.duckdb_files import connect, create, mark, memory_limit, read_tables
+from history_assets.warehouse.duckdb_files import connect, create, first_line, mark, memory_limit, read_tables
 from history_assets.warehouse.duckdb_history import LEDGER
 from history_assets.warehouse.files import sync_folder
 from history_assets.warehouse.functions_sql import in_the_way
@@ -99,11 +99,19 @@ class DuckDBWarehouse(Warehouse):
         path = self._clone_path(schema, date)
         return duckdb_clones.read(self.settings, schema, date, path) if path.is_file() else None
 
-    def find_clones(self, schemas: Collection[str], dates: Collection[dt.date]) -> dict[tuple[str, dt.date], Clone]:
+    def find_clones(
+        self, schemas: Collection[str], dates: Collection[dt.date]
+    ) -> dict[tuple[str, dt.date], Clone | WarehouseError]:
         pairs = [(schema, date) for schema in schemas for date in dates]
         with ThreadPoolExecutor(self.settings.threads) as pool:  # each is a file to open
-            found = pool.map(lambda pair: self.find_clone(*pair), pairs)
+            found = pool.map(lambda pair: self._found(*pair), pairs)
             return {pair: clone for pair, clone in zip(pairs, found, strict=True) if clone}
+
+    def _found(self, schema: str, date: dt.date) -> Clone | WarehouseError | None:
+        try:
+            return self.find_clone(schema, date)
+        except WarehouseError as error:
+            return error
 
     def read_clone(self, clone: Clone) -> Schema:
         with self._open(Path(clone.location), read_only=True) as connection:
@@ -241,11 +249,15 @@ class DuckDBWarehouse(Warehouse):
         with self._open(self.history, read_only=True) as connection:
             # A process has each file open once, whatever its threads attach to it.
             name = f"clone_{uuid.uuid4().hex}"
-            connection.execute(f"attach {quote_literal(clone.location)} as {quote(name)} (read_only)")
             try:
+                connection.execute(f"attach {quote_literal(clone.location)} as {quote(name)} (read_only)")
                 return [duckdb_history.difference(connection, each, name) for each in applied]
+            except duckdb.Error as error:
+                raise WarehouseError(
+                    f"found {clone.location}, expected a clone that can be compared with its histories: {first_line(error)}"
+                ) from error
             finally:
-                connection.execute(f"detach {quote(name)}")
+                connection.execute(f"detach database if exists {quote(name)}")
 
     def _check_names(self, names: Sequence[str]) -> None:
         folded = collections.Counter(name.lower() for name in names)
