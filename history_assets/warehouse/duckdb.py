@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from history_assets.dates import parse_date
-from history_assets.errors import UsageError, WarehouseError
+from history_assets.errors import CloneError, UsageError, WarehouseError
 from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
@@ -93,7 +93,13 @@ class DuckDBWarehouse(Warehouse):
         if not replace and (kept := self.find_clone(schema, date)):
             return kept
         source, target = self.raw / f"{schema}{_SUFFIX}", self._clone_path(schema, date)
-        return duckdb_clones.make(self.settings, schema, date, source, target, settle)
+        try:
+            return duckdb_clones.make(self.settings, schema, date, source, target, settle)
+        except (OSError, duckdb.Error) as error:
+            raise CloneError(
+                f"cannot clone {schema} for {date}, because {first_line(error)}: look at {source} and at the room for "
+                f"{target.parent}, and clone it again"
+            ) from error
 
     def find_clone(self, schema: str, date: dt.date) -> Clone | None:
         path = self._clone_path(schema, date)
