@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import dagster as dg
 
 from history_assets.coverage import WINDOW, large_drops, lost_nights
-from history_assets.errors import HistoryError
+from history_assets.errors import HistoryError, WarehouseError
 from history_assets.inventory import Inventory, Schema
 from history_assets.markdown import escaped
 from history_assets.naming import clone_key, encode, history_key
@@ -143,6 +143,17 @@ def _newest(
     warehouse: Warehouse, schema: str, clones: Collection[dt.date], ledger: Sequence[Applied]
 ) -> tuple[list[str], str, int]:
     """Return what is wrong with the histories as of a schema's newest clone, what to say if nothing is, and how many differ."""
+    try:
+        return _compared(warehouse, schema, clones, ledger)
+    except WarehouseError as error:
+        if error.passing:
+            raise
+        return [str(error)], "", 1
+
+
+def _compared(
+    warehouse: Warehouse, schema: str, clones: Collection[dt.date], ledger: Sequence[Applied]
+) -> tuple[list[str], str, int]:
     clone = warehouse.find_clone(schema, max(clones)) if clones else None
     if clone is None:
         return [f"found no clone of {schema}: run a night first"], "", 0

@@ -52,10 +52,12 @@ class Plan:
 
 def plan(warehouse: Warehouse, tables: Sequence[TableRef], date: dt.date) -> Plan:
     """Return what there is to fold for a date: the selected tables of schemas that have a clone, and why not the others."""
-    schemas = sorted({schema for schema, _ in tables})
-    clones = {schema: clone for (schema, _), clone in warehouse.find_clones(schemas, [date]).items()}
+    found = {schema: clone for (schema, _), clone in warehouse.find_clones(_schemas(tables), [date]).items()}
+    clones = {schema: clone for schema, clone in found.items() if isinstance(clone, Clone)}
     failures = {
-        (schema, table): f"found no clone of {schema} for {date}: materialize clones/{encode(schema)} first"
+        (schema, table): str(
+            found.get(schema, f"found no clone of {schema} for {date}: materialize clones/{encode(schema)} first")
+        )
         for schema, table in tables
         if schema not in clones
     }

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from history_assets.errors import WarehouseError
 from history_assets.folding import TableRef
 from history_assets.inventory import Inventory
 from history_assets.jobs import AssetJob
@@ -117,11 +118,16 @@ def missing_folds(
     clones = warehouse.find_clones({name for name, _ in look}, {date for _, date in look}) if look else {}
     wanted = collections.defaultdict[dt.date, list[TableRef]](list)
     for name in sorted({name for name, _ in look}):
-        each = [clone for pair, clone in sorted(clones.items()) if pair in look and pair[0] == name]
+        each = [
+            clone for pair, clone in sorted(clones.items()) if pair in look and pair[0] == name and isinstance(clone, Clone)
+        ]
         for clone, unfolded in _unfolded(inventory, warehouse.settings, name, each, records, now):
             wanted[clone.date] += [(name, table) for table in unfolded or ()]
             if unfolded != []:
                 after[str(clone.date)][1].append(name)
+    for name, date in sorted(look):
+        if isinstance(clones.get((name, date)), WarehouseError):  # runs, checks and retention say why
+            after[str(date)][1].append(name)
     return wanted, json.dumps(after)
 
 

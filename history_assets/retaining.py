@@ -55,7 +55,7 @@ def retention_job(warehouse: Warehouse, now: Callable[[], dt.datetime]) -> dg.Jo
             for verdict in verdicts
             if verdict.wrong
         ]:
-            raise failure(f"{len(problems)} clones are kept that their histories contradict", problems)
+            raise failure(f"{len(problems)} clones are kept that cannot be read or that their histories contradict", problems)
 
     @dg.job(name=RETENTION_JOB, description="Drop clones that are older than HISTORY_CLONE_RETENTION_DAYS.")
     def job() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from history_assets.errors import SettingsError
+from history_assets.errors import SettingsError, WarehouseError
 from history_assets.partitions import PARTITIONS, dates_among
 from history_assets.verification import unfolded, verify_clone
 from history_assets.warehouse.base import Warehouse
@@ -68,11 +68,18 @@ def retain(warehouse: Warehouse, today: dt.date, *, dry_run: bool = False) -> It
     for verdict in judge(warehouse.clone_dates(), today, days, months):
         if verdict.kept_because:
             yield verdict
-        elif clone := warehouse.find_clone(verdict.schema, verdict.date):
+            continue
+        try:
+            if not (clone := warehouse.find_clone(verdict.schema, verdict.date)):
+                continue
             proven = _prove(warehouse, clone)
             if not (proven.kept_because or dry_run):
                 warehouse.drop_clone(clone)
-            yield proven
+        except WarehouseError as error:
+            if error.passing:
+                raise
+            proven = Verdict(verdict.schema, verdict.date, str(error), wrong=True)
+        yield proven
 
 
 def forget_dates(warehouse: Warehouse, instance: dg.DagsterInstance, today: dt.date) -> list[str]:

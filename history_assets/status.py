@@ -9,22 +9,27 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from history_assets.errors import UsageError
+from history_assets.errors import UsageError, WarehouseError
 from history_assets.warehouse.base import Warehouse
-from history_assets.warehouse.values import Status
+from history_assets.warehouse.values import Clone, Status
 
 
 @dataclasses.dataclass(frozen=True)
 class Night:
-    """One schema on one date: tables in its clone, nothing where there is none; tables applied; tables held back."""
+    """One schema on one date: tables in its clone, nothing where there is none or one that is ``unreadable``; tables applied;
+    tables held back.
+    """
 
     cloned: int | None
     applied: int
     quarantined: int
+    unreadable: bool = False
 
     def __str__(self) -> str:
         if self.quarantined:
             return f"{self.quarantined} quarantined"
+        if self.unreadable:
+            return "clone unreadable"
         if self.cloned is None:
             return "applied, clone gone" if self.applied else "missing"
         if self.applied == 0:
@@ -48,8 +53,13 @@ def recent(warehouse: Warehouse, newest: dt.date, days: int) -> tuple[list[dt.da
 
     def night(name: str, date: dt.date) -> Night:
         clone = clones.get((name, date))
-        cloned = clone.tables if clone else None
-        return Night(cloned, nights[name, date, Status.APPLIED], nights[name, date, Status.QUARANTINED])
+        cloned = clone.tables if isinstance(clone, Clone) else None
+        return Night(
+            cloned,
+            nights[name, date, Status.APPLIED],
+            nights[name, date, Status.QUARANTINED],
+            isinstance(clone, WarehouseError),
+        )
 
     return dates, {name: [night(name, date) for date in dates] for name in names}
 

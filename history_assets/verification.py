@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from history_assets import dbt_files
-from history_assets.errors import HistoryMissingError, ProjectError, UsageError
-from history_assets.folding import Plan, fold
+from history_assets.errors import HistoryMissingError, ProjectError, UsageError, WarehouseError
+from history_assets.folding import fold, plan
 from history_assets.inventory import SYNCED
 from history_assets.naming import table_name
 from history_assets.progress import Watch, unwatched
@@ -63,8 +63,14 @@ def verify(
     for (night, schema), rows in sorted(nights.items()):
         watch("comparing with clones", done, total)
         done += len(rows)
-        if clone := warehouse.find_clone(schema, night):  # else it is forgotten, and nothing is left to compare with
-            yield from verify_clone(warehouse, clone, rows)
+        try:
+            if clone := warehouse.find_clone(schema, night):  # else it is forgotten, and nothing is left to compare with
+                yield from verify_clone(warehouse, clone, rows)
+        except WarehouseError as error:
+            if error.passing:
+                raise
+            for row in rows:
+                yield Finding(schema, row.table, night, f"{table_name(schema, row.table)} as of {night}: {error}")
     if date is None:
         for (schema, table), rows in sorted(tables.items()):
             watch("looking at histories", done, total)
@@ -115,11 +121,8 @@ def repair(warehouse: Warehouse, findings: Collection[Finding], say: Callable[[s
         raise ProjectError("found no generated dbt project: run `history-assets refresh` first")
     wrong = sorted({(finding.schema, finding.table) for finding in findings if finding.problem})
     kept = warehouse.clone_dates()
-    plans = []
-    for date in sorted({date for schema, _ in wrong for date in kept.get(schema, ())}):
-        tables = tuple(table for table in wrong if date in kept.get(table[0], ()))
-        clones = {schema: clone for schema, _ in tables if (clone := warehouse.find_clone(schema, date))}
-        plans.append(Plan(date, clones, tables, {}))
+    dates = sorted({date for schema, _ in wrong for date in kept.get(schema, ())})
+    plans = [each for each in (plan(warehouse, wrong, date) for date in dates) if each.tables]
     results = fold(project, warehouse, plans, say, force=True)
     return [
         f"{date}: {said}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from history_assets.errors import UsageError
+from history_assets.errors import UsageError, WarehouseError
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table, is_fivetrans_own
 from history_assets.settings import Settings
 from history_assets.warehouse.values import (
@@ -85,11 +85,13 @@ class Warehouse(abc.ABC):
 
     @abc.abstractmethod
     def find_clone(self, schema: str, date: dt.date) -> Clone | None:
-        """Return a schema's clone of a date, or nothing."""
+        """Return a schema's clone of a date, or nothing; raises WarehouseError for one that cannot be read."""
 
     @abc.abstractmethod
-    def find_clones(self, schemas: Collection[str], dates: Collection[dt.date]) -> dict[tuple[str, dt.date], Clone]:
-        """Return the clones that there are of some schemas and dates, by both."""
+    def find_clones(
+        self, schemas: Collection[str], dates: Collection[dt.date]
+    ) -> dict[tuple[str, dt.date], Clone | WarehouseError]:
+        """Return the clones that there are of some schemas and dates, by both; of one that cannot be read, why."""
 
     @abc.abstractmethod
     def read_clone(self, clone: Clone) -> Schema:

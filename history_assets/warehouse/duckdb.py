@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from history_assets.errors import WarehouseError
+from history_assets.dates import parse_date
+from history_assets.errors import CloneError, UsageError, WarehouseError
 from history_assets.inventory import Schema
 from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_clones, duckdb_functions, duckdb_history, duckdb_log, duckdb_spine, ledger_sql
 from history_assets.warehouse.base import Warehouse
-from history_assets.warehouse.duckdb_files import connect, create, mark, memory_limit, read_tables
+from history_assets.warehouse.duckdb_files import connect, create, first_line, mark, memory_limit, read_tables
 from history_assets.warehouse.duckdb_history import LEDGER
 from history_assets.warehouse.files import sync_folder
 from history_assets.warehouse.functions_sql import in_the_way
@@ -91,17 +92,31 @@ class DuckDBWarehouse(Warehouse):
         if not replace and (kept := self.find_clone(schema, date)):
             return kept
         source, target = self.raw / f"{schema}{_SUFFIX}", self._clone_path(schema, date)
-        return duckdb_clones.make(self.settings, schema, date, source, target, settle)
+        try:
+            return duckdb_clones.make(self.settings, schema, date, source, target, settle)
+        except (OSError, duckdb.Error) as error:
+            raise CloneError(
+                f"cannot clone {schema} for {date}, because {first_line(error)}: look at {source} and at the room for "
+                f"{target.parent}, and clone it again"
+            ) from error
 
     def find_clone(self, schema: str, date: dt.date) -> Clone | None:
         path = self._clone_path(schema, date)
         return duckdb_clones.read(self.settings, schema, date, path) if path.is_file() else None
 
-    def find_clones(self, schemas: Collection[str], dates: Collection[dt.date]) -> dict[tuple[str, dt.date], Clone]:
+    def find_clones(
+        self, schemas: Collection[str], dates: Collection[dt.date]
+    ) -> dict[tuple[str, dt.date], Clone | WarehouseError]:
         pairs = [(schema, date) for schema in schemas for date in dates]
         with ThreadPoolExecutor(self.settings.threads) as pool:  # each is a file to open
-            found = pool.map(lambda pair: self.find_clone(*pair), pairs)
+            found = pool.map(lambda pair: self._found(*pair), pairs)
             return {pair: clone for pair, clone in zip(pairs, found, strict=True) if clone}
+
+    def _found(self, schema: str, date: dt.date) -> Clone | WarehouseError | None:
+        try:
+            return self.find_clone(schema, date)
+        except WarehouseError as error:
+            return error
 
     def read_clone(self, clone: Clone) -> Schema:
         with self._open(Path(clone.location), read_only=True) as connection:
@@ -110,11 +125,10 @@ class DuckDBWarehouse(Warehouse):
     def clone_marks(self) -> dict[str, dict[dt.date, str]]:
         found = collections.defaultdict[str, dict[dt.date, str]](dict)
         for path in self.clones.glob(f"*/*{_SUFFIX}"):
-            if not path.name.startswith("."):
-                with contextlib.suppress(FileNotFoundError):  # retention may be at work
-                    known = path.stat()
-                    date = dt.date.fromisoformat(path.name.removesuffix(_SUFFIX))
-                    found[path.parent.name][date] = f"{known.st_ino}:{known.st_ctime_ns}"
+            # What is named after no date is somebody's own; retention may be at work.
+            with contextlib.suppress(UsageError, FileNotFoundError):
+                date, known = parse_date(path.name.removesuffix(_SUFFIX)), path.stat()
+                found[path.parent.name][date] = f"{known.st_ino}:{known.st_ctime_ns}"
         return dict(found)
 
     def drop_clone(self, clone: Clone) -> None:
@@ -247,11 +261,15 @@ class DuckDBWarehouse(Warehouse):
         with self._open(self.history, read_only=True) as connection:
             # A process has each file open once, whatever its threads attach to it.
             name = f"clone_{uuid.uuid4().hex}"
-            connection.execute(f"attach {quote_literal(clone.location)} as {quote(name)} (read_only)")
             try:
+                connection.execute(f"attach {quote_literal(clone.location)} as {quote(name)} (read_only)")
                 return [duckdb_history.difference(connection, each, name) for each in applied]
+            except duckdb.Error as error:
+                raise WarehouseError(
+                    f"found {clone.location}, expected a clone that can be compared with its histories: {first_line(error)}"
+                ) from error
             finally:
-                connection.execute(f"detach {quote(name)}")
+                connection.execute(f"detach database if exists {quote(name)}")
 
     def _check_names(self, names: Sequence[str]) -> None:
         folded = collections.Counter(name.lower() for name in names)

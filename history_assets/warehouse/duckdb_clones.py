@@ -19,7 +19,7 @@ from history_assets.errors import CloneError, WarehouseError
 from history_assets.inventory import Schema
 from history_assets.naming import quote
 from history_assets.settings import Settings
-from history_assets.warehouse.duckdb_files import connect, last_written, read_tables, wal
+from history_assets.warehouse.duckdb_files import connect, first_line, last_written, read_tables, wal
 from history_assets.warehouse.files import copy_file, sync_folder
 from history_assets.warehouse.statements import aware, instant
 from history_assets.warehouse.values import LEDGER_SCHEMA, Clone
@@ -62,11 +62,15 @@ def make(
 
 
 def read(settings: Settings, schema: str, date: dt.date, path: Path) -> Clone:
-    """Return the clone that a file is."""
-    with connect(path, read_only=True, timeout=settings.lock_timeout) as connection:
-        row = connection.execute(
-            f"select clone_id, cutoff, quiet_point, tables, row_count, size_bytes from {_CLONE_TABLE}"
-        ).fetchone()
+    """Return the clone that a file is; raises WarehouseError for a file that cannot be read, or is none."""
+    asked = f"select clone_id, cutoff, quiet_point, tables, row_count, size_bytes from {_CLONE_TABLE}"
+    try:
+        with connect(path, read_only=True, timeout=settings.lock_timeout) as connection:
+            row = connection.execute(asked).fetchone()
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"found {path}, expected a clone: delete it and clone {date} again ({first_line(error)})"
+        ) from error
     if row is None:
         raise WarehouseError(f"found {path} without the row that says which clone it is: delete it and clone {date} again")
     clone_id, cutoff, quiet_point, tables, rows, size = row

@@ -58,10 +58,10 @@ def connect(path: Path, *, read_only: bool, timeout: float) -> Iterator[duckdb.D
         if _is_locked(error):
             raise InUseError(
                 f"found {path} still in use by another process after {timeout:g} s: wait for it to finish, "
-                f"or raise HISTORY_LOCK_TIMEOUT ({_first_line(error)})",
+                f"or raise HISTORY_LOCK_TIMEOUT ({first_line(error)})",
                 passing=True,
             ) from error
-        raise WarehouseError(f"found {path}, expected a DuckDB file that can be opened: {_first_line(error)}") from error
+        raise WarehouseError(f"found {path}, expected a DuckDB file that can be opened: {first_line(error)}") from error
     try:
         yield connection
     finally:
@@ -117,6 +117,11 @@ def wal(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
 
 
+def first_line(error: Exception) -> str:
+    """Return what an error says first; DuckDB goes on with hints and places in the code."""
+    return str(error).splitlines()[0]
+
+
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     row = connection.execute(sql).fetchone()
     return row[0] if row else None
@@ -133,7 +138,3 @@ def _waiting(timeout: float) -> tenacity.Retrying:
 
 def _is_locked(error: BaseException) -> bool:
     return isinstance(error, duckdb.Error) and any(text in str(error) for text in _LOCKED)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

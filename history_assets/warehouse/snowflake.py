@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from history_assets.errors import WarehouseError
 from history_assets.inventory import Inventory, KeySource, Schema, Table
 from history_assets.naming import table_name
 from history_assets.settings import Settings
@@ -105,7 +106,9 @@ class SnowflakeWarehouse(Warehouse):
     def find_clone(self, schema: str, date: dt.date) -> Clone | None:
         return self._clones.find(schema, date)
 
-    def find_clones(self, schemas: Collection[str], dates: Collection[dt.date]) -> dict[tuple[str, dt.date], Clone]:
+    def find_clones(
+        self, schemas: Collection[str], dates: Collection[dt.date]
+    ) -> dict[tuple[str, dt.date], Clone | WarehouseError]:
         return self._clones.find_all(schemas, dates)
 
     def read_clone(self, clone: Clone) -> Schema:

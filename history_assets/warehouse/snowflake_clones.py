@@ -11,6 +11,7 @@ import collections
 import contextlib
 import dataclasses
 import datetime as dt
+import itertools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -46,12 +47,20 @@ class Clones:
         name = snowflake_sql.clone_name(schema, date)
         return self.named(name, self.comments(tag("find", schema, date), prefix=name))
 
-    def find_all(self, schemas: Collection[str], dates: Collection[dt.date]) -> dict[tuple[str, dt.date], Clone]:
-        """Return the clones that there are of some schemas and dates, by both."""
+    def find_all(
+        self, schemas: Collection[str], dates: Collection[dt.date]
+    ) -> dict[tuple[str, dt.date], Clone | WarehouseError]:
+        """Return the clones that there are of some schemas and dates, by both, as ``Warehouse.find_clones`` says."""
         like = f"%__{next(iter(dates)):%Y%m%d}" if len(dates) == 1 else None
         comments = self.comments(tag("find"), like=like)
-        names = {(schema, date): snowflake_sql.clone_name(schema, date) for schema in schemas for date in dates}
-        return {pair: clone for pair, name in names.items() if (clone := self.named(name, comments))}
+        found = dict[tuple[str, dt.date], Clone | WarehouseError]()
+        for schema, date in itertools.product(schemas, dates):
+            try:
+                if clone := self.named(snowflake_sql.clone_name(schema, date), comments):
+                    found[schema, date] = clone
+            except WarehouseError as error:
+                found[schema, date] = error
+        return found
 
     def marks(self) -> dict[str, dict[dt.date, str]]:
         """Return the identifier of every clone, by schema and date."""

@@ -177,6 +177,21 @@ def test_a_copy_that_is_not_whole_is_no_clone(
     assert list((warehouse.clones / "crm").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "why", [OSError(errno.ENOSPC, "No space left on device"), duckdb.IOException("a block is torn\n at x")]
+)
+def test_what_else_a_clone_fails_at_is_that_clone_s_failure(
+    why: Exception, crm: Landing, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duckdb_clones, "copy_file", unittest.mock.Mock(side_effect=why))
+
+    with pytest.raises(
+        CloneError, match=r"^cannot clone crm for 2026-11-20, because .*(No space left on device|is torn): look"
+    ):
+        warehouse.clone("crm", DATE, no_log)
+    assert list((warehouse.clones / "crm").iterdir()) == []
+
+
 def test_a_clone_that_exists_is_kept_unless_another_is_asked_for(crm: Landing, warehouse: DuckDBWarehouse) -> None:
     first = warehouse.clone("crm", DATE, no_log)
     crm.execute("crm", BEFORE, "delete from tag")
@@ -198,6 +213,14 @@ def test_a_clone_is_dropped_once_and_its_schemas_others_stay(crm: Landing, wareh
     assert warehouse.clone_dates() == {"crm": [second.date]}
     assert warehouse.find_clone("crm", second.date) == second
     assert sorted(path.name for path in Path(second.location).parent.iterdir()) == [f"{second.date}.duckdb"]
+
+
+def test_a_file_that_is_named_after_no_date_is_left_alone(crm: Landing, warehouse: DuckDBWarehouse) -> None:
+    warehouse.clone("crm", DATE, no_log)
+    for name in ("2026-11-20 copy", "20261121", "2026-13-01", "notes", ".2026-11-20"):
+        (warehouse.clones / "crm" / f"{name}.duckdb").touch()
+
+    assert warehouse.clone_dates() == {"crm": [DATE]}
 
 
 def test_a_clone_that_was_made_again_is_not_dropped_for_the_one_before(crm: Landing, warehouse: DuckDBWarehouse) -> None:

@@ -332,6 +332,9 @@ def test_a_schema_that_does_not_say_what_it_is_is_never_touched(
         with pytest.raises(WarehouseError, match="without the comment that says which clone it is: drop or rename it"):
             warehouse.clone("CRM", DATE, no_log, replace=replace)
     assert warehouse.clone_dates() == {}
+    assert {pair: type(each) for pair, each in warehouse.find_clones(["CRM", "SHOP"], [DATE]).items()} == {
+        ("CRM", DATE): WarehouseError
+    }
     assert {text.split(" ")[0] for text in sessions.texts} == {"SHOW"}
 
 
