@@ -126,7 +126,10 @@ def test_no_sensor_and_no_schedule_stumbles_over_them(
     for again in range(2):
         for sensor in plain:
             assert isinstance(sensor, dg.SensorDefinition)
-            with dg.build_sensor_context(instance, cursor=cursors.get(sensor.name), definitions=definitions) as context:
+            with (
+                dg.build_sensor_context(instance, cursor=cursors.get(sensor.name), definitions=definitions) as context,
+                dg.partition_loading_context(dynamic_partitions_store=instance),
+            ):
                 ticked = sensor.evaluate_tick(context)
             cursors[sensor.name] = ticked.cursor
             asked += [request.partition_key for request in ticked.run_requests or ()]
