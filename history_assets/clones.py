@@ -104,18 +104,15 @@ def check_clones(warehouse: Warehouse) -> None:
 
     The ledger has the rule itself, but it may be locked, or in a warehouse that is asleep; clones are free to look at.
     """
-    dates = {schema: dates[0] for schema, dates in warehouse.clone_dates().items() if dates}
-    if not dates:
-        return
-    schema = min(dates, key=dates.__getitem__)
-    with contextlib.suppress(WarehouseError):  # one that cannot be read stops no other
-        clone = warehouse.find_clone(schema, dates[schema])
-        cutoff = warehouse.settings.cutoffs().at(dates[schema])
-        if clone and clone.cutoff != cutoff:
+    with contextlib.suppress(WarehouseError):  # each schema says for itself what it cannot be cloned for
+        oldest = min(((dates[0], schema) for schema, dates in warehouse.clone_dates().items() if dates), default=None)
+        clone = warehouse.find_clone(oldest[1], oldest[0]) if oldest else None
+        cutoff = warehouse.settings.cutoffs().at(clone.date) if clone else None
+        if clone and cutoff != clone.cutoff:
             raise SettingsError(
                 f"found HISTORY_CUTOFF and HISTORY_TIMEZONE by which {clone.date} is cut off at {cutoff:%H:%M UTC of %Y-%m-%d},"
-                f" but its clone of {schema} at {clone.cutoff:%H:%M UTC of %Y-%m-%d}: set them as they were, or start another "
-                "HISTORY_HOME"
+                f" but its clone of {clone.schema} at {clone.cutoff:%H:%M UTC of %Y-%m-%d}: set them as they were, or start "
+                "another HISTORY_HOME"
             )
 
 

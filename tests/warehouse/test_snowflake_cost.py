@@ -19,7 +19,7 @@ from history_assets.settings import Settings
 from history_assets.sighting import look
 from history_assets.warehouse import snowflake_sql
 from history_assets.warehouse.snowflake import SnowflakeWarehouse
-from tests.warehouse.recording import RecordingSessions, table
+from tests.warehouse.recording import RecordingSessions, refused, table
 
 DATE = dt.date(2026, 11, 22)
 NOON = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
@@ -90,6 +90,15 @@ def test_a_nights_clones_are_one_statement_per_schema_and_a_constant_number_of_s
         sessions.sent.clear()
         assert job.execute_in_process(instance=instance, partition_key=str(DATE)).success
         assert counted(sessions) == {"SHOW SCHEMAS": 5}
+
+
+def test_a_look_at_the_clones_that_fails_stops_none(definitions: dg.Definitions, sessions: RecordingSessions) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(PARTITIONS, [str(DATE)])
+        sessions.fail("SHOW SCHEMAS", refused(2003, "Database 'CLONES' does not exist"))
+        job = definitions.resolve_job_def("clones")
+
+        assert job.execute_in_process(instance=instance, partition_key=str(DATE)).success
 
 
 def test_sensors_and_schedules_wake_no_warehouse(
