@@ -129,10 +129,8 @@ def refresh() -> None:
         result = run_refresh(settings, warehouse, watch=watch)
     for change in result.drift:
         out.print(change.line(), markup=False)
-    for table, reason in result.refused.items():
-        err.print(f"left out {table}: {reason}", markup=False, style="yellow")
-    for key in result.ignored:
-        err.print(key, markup=False, style="yellow")
+    for line in result.warnings():
+        err.print(line, markup=False, style="yellow")
     what = "changed" if result.changed else "unchanged"
     counts = f"{len(result.inventory.schemas)} schemas, {len(result.inventory.tables())} tables"
     out.print(f"{counts}; project {what}: {result.project.folder}", markup=False)

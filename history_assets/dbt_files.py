@@ -3,17 +3,20 @@
 Belongs here: rendering (pure), atomic writes, the pointer to the project in force, and what raw then held. Does not belong
 here: running dbt (``dbt_run``), or what the macros do.
 
-    dbt/<hash>/            a copy of the fixed project, generated/*.yml, inventory.json, target/manifest.json
+    dbt/<hash>/            a copy of the fixed project, generated/*.yml, inventory.json, target/manifest.json; once it is not in
+                           force, it goes a week after a run last began with it
     dbt/current            the hash of the project in force; only ever points to one that dbt has parsed
     dbt/raw.json           the inventory of raw at the last refresh that told of its changes
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -29,6 +32,15 @@ from history_assets.naming import clone_key, encode, refusal, snapshot_name, tab
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """The one in C, where PyYAML was built with it: ten times as fast, which thousands of tables feel."""
 _OURS = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
+
+_KEPT = 7 * 24 * 3600
+"""Seconds for which a project stays that is no longer in force, from when it was or a run last had it: runs are shorter."""
+
+_UNFINISHED = 24 * 3600
+"""Seconds after which whoever was writing what is unfinished has been killed."""
+
+_HASH = re.compile(r"[0-9a-f]{16}")
+_ATTEMPT = re.compile(r"\.[0-9a-f-]{36}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +58,11 @@ class DbtProject:
     def manifest(self) -> Path:
         """The manifest that dbt wrote when it parsed the project."""
         return self.folder / "target" / "manifest.json"
+
+    def keep(self) -> None:
+        """Have it stay for a week from now on, if it is not in force."""
+        with contextlib.suppress(OSError):  # it is gone, or nobody can remove it
+            os.utime(self.folder)
 
     @functools.cached_property
     def inventory(self) -> Inventory:
@@ -84,14 +101,18 @@ def render(inventory: Inventory, engine: str = "duckdb") -> Rendered:
 def write(rendered: Rendered, home: Path, parse: Callable[[Path], None]) -> DbtProject:
     """Put a rendered project in force and return it; ``parse`` has dbt read it first, and raises when dbt refuses it.
 
-    A project that is there already is pointed to as it is. Nothing half-written is ever pointed to. Raises ProjectError where
-    the folder cannot be written.
+    A project that is there already is pointed to as it is. Nothing half-written is ever pointed to. What nobody can have in use
+    any more is removed. Raises ProjectError where the folder cannot be written.
     """
-    project = DbtProject(home / "dbt" / rendered.hash)
+    project, before = DbtProject(home / "dbt" / rendered.hash), current(home)
     try:
+        project.keep()
         if not project.whole:
             _write(rendered, project, parse)
         _replace(home / "dbt" / "current", f"{rendered.hash}\n")
+        if before:
+            before.keep()  # a run may have begun with it a moment ago
+        _sweep(home / "dbt", rendered.hash)
     except OSError as error:
         raise ProjectError(
             f"found {home / 'dbt'} not to be written ({error}), expected room and the right to: the project in force stays, "
@@ -133,6 +154,16 @@ def _write(rendered: Rendered, project: DbtProject, parse: Callable[[Path], None
             unfinished.rename(project.folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _sweep(folder: Path, in_force: str) -> None:
+    now = (folder / "current").stat().st_mtime  # by the same clock as the others
+    for path in folder.iterdir():
+        kept = _UNFINISHED if _ATTEMPT.fullmatch(path.name) else _KEPT
+        ours = _ATTEMPT.fullmatch(path.name) or (_HASH.fullmatch(path.name) and path.name != in_force)
+        with contextlib.suppress(OSError):  # another refresh sweeps, too
+            if ours and now - path.stat().st_mtime > kept:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _replace(path: Path, content: str) -> None:

@@ -103,6 +103,7 @@ def fold(
     ``force`` folds all, folded or not, changed or not, and opens every gate. Raises SettingsError when the rule of cutoffs is
     not the one that the history was built with.
     """
+    project.keep()
     plans, results = sorted(plans, key=lambda each: each.date), dict[dt.date, NightResult]()
     skipping = warehouse.settings.skip_unchanged and not force
     with dbt_run.ahead(project.folder, warehouse.settings):

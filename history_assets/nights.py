@@ -140,7 +140,9 @@ def run_nights(
     definitions = build_definitions(settings, warehouse=warehouse, watch=watch)
     made: set[tuple[dg.AssetKey, str]] = set()
     folded: set[tuple[dg.AssetKey, str]] = set()
-    failures: list[str] = []
+    # Of what is known, its clone says so.
+    unknown = {name: why for name, why in refreshed.unread.items() if not refreshed.inventory.schema(name)}
+    failures = list(unknown.values()) if schemas is None else []
     with _open_without_streams(settings) as instance:
         instance.add_dynamic_partitions(PARTITIONS, keys)
         stored = instance.get_dynamic_partitions(PARTITIONS)

@@ -20,7 +20,8 @@ from history_assets.warehouse.base import Warehouse
 class Refreshed:
     """What a refresh led to; ``refused`` says of each table that cannot be carried why, ``ignored`` which keys name nothing.
 
-    ``changed`` says that another project is in force; ``drift`` is what has changed in raw.
+    ``unread`` says why a schema of raw could not be read: it stays as it was known. ``changed`` says that another project is in
+    force; ``drift`` is what has changed in raw.
     """
 
     project: DbtProject
@@ -29,6 +30,15 @@ class Refreshed:
     refused: Mapping[str, str]
     ignored: tuple[str, ...]
     drift: tuple[Change, ...]
+    unread: Mapping[str, str]
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a line on each schema, table and key that is not as it should be."""
+        for name, reason in self.unread.items():
+            yield f"left {name} as it was: {reason}"
+        for name, reason in self.refused.items():
+            yield f"left out {name}: {reason}"
+        yield from self.ignored
 
 
 def refresh(settings: Settings, warehouse: Warehouse, *, told: bool = True, watch: Watch = unwatched) -> Refreshed:
@@ -41,8 +51,10 @@ def refresh(settings: Settings, warehouse: Warehouse, *, told: bool = True, watc
     """
     watch("reading the inventory", 0, None)
     before = dbt_files.current(settings.home)
-    inventory = raw = warehouse.inventory()
-    drift = changes(dbt_files.raw_then(settings.home), raw)
+    found, unread = warehouse.readable()
+    then = dbt_files.raw_then(settings.home)
+    inventory = raw = found.merged(Inventory(tuple(schema for schema in then.schemas if schema.name in unread)))
+    drift = changes(then, raw)
     if before:
         inventory = inventory.merged(before.inventory)
     inventory = inventory.merged(warehouse.histories())
@@ -53,7 +65,8 @@ def refresh(settings: Settings, warehouse: Warehouse, *, told: bool = True, watc
     if told:
         dbt_files.remember_raw(settings.home, raw)
     ignored = tuple(_ignored(settings, inventory))
-    return Refreshed(project, inventory, before != project, rendered.refused, ignored, tuple(drift))
+    reasons = {name: str(error) for name, error in unread.items()}
+    return Refreshed(project, inventory, before != project, rendered.refused, ignored, tuple(drift), reasons)
 
 
 def _ignored(settings: Settings, inventory: Inventory) -> Iterator[str]:

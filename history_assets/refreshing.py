@@ -43,10 +43,8 @@ def refresh_job(settings: Settings, warehouse: Warehouse) -> dg.JobDefinition:
                 result = refresh(settings, warehouse)
         except HistoryError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
-        for table, reason in result.refused.items():
-            context.log.warning(f"left out {table}: {reason}")
-        for key in result.ignored:
-            context.log.warning(key)
+        for line in result.warnings():
+            context.log.warning(line)
         context.add_output_metadata(
             {
                 "drift": dg.MetadataValue.md(markdown(result.drift)),
@@ -90,15 +88,15 @@ def drift_sensor(settings: Settings, warehouse: Warehouse, now: Callable[[], dt.
         except HistoryError as error:
             raise HistoryError(str(error)) from None  # Dagster would show each error on the way to it
         context.update_cursor(sight.cursor)
-        busy = f"; {', '.join(sight.busy)} in use, looked at next time" if sight.busy else ""
+        unread = f"; {', '.join(sight.unread)} not to be read now, looked at next time" if sight.unread else ""
         scripts = mark(settings.scripts)
         if sight.raw == known and settings.webserver and scripts != loaded:
             return reload_request(context.instance, scripts, loaded_at)
         if sight.raw == known:
-            return dg.SkipReason(f"nothing has changed{busy}")
+            return dg.SkipReason(f"nothing has changed{unread}")
         asked = refresh_request(context.instance, digest(sight.raw), now())
         if isinstance(asked, dg.SkipReason):
-            return dg.SkipReason(f"{asked.skip_message}{busy}")
+            return dg.SkipReason(f"{asked.skip_message}{unread}")
         return asked
 
     return drift

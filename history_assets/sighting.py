@@ -11,20 +11,20 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from history_assets.errors import InUseError
+from history_assets.errors import WarehouseError
 from history_assets.inventory import Inventory, Schema
 from history_assets.warehouse.base import Warehouse
 
 
 @dataclasses.dataclass(frozen=True)
 class Sight:
-    """What raw holds; a schema in ``busy``, which another process kept to itself, is as it was known.
+    """What raw holds; a schema in ``unread``, which another process kept to itself or which is damaged, is as it was known.
 
     ``cursor`` is for the next look.
     """
 
     raw: Inventory
-    busy: tuple[str, ...]
+    unread: tuple[str, ...]
     cursor: str
 
 
@@ -37,12 +37,12 @@ def look(warehouse: Warehouse, known: Inventory, cursor: str | None, now: dt.dat
     names = [name for name, mark in marks.items() if unchanged.get(name) != mark]
     with ThreadPoolExecutor(warehouse.settings.threads) as pool:
         read = dict(zip(names, pool.map(lambda name: _read(warehouse, name), names), strict=True))
-    busy = tuple(name for name, schema in read.items() if schema is None)
+    unread = tuple(name for name, schema in read.items() if schema is None)
     found = {name: read.get(name) or known.schema(name) for name in marks}
     sources = [schema for schema in found.values() if schema and warehouse.is_source(schema)]
     raw = Inventory(tuple(sorted(sources, key=lambda schema: schema.name)))
-    seen = {name: mark for name, mark in marks.items() if name not in busy and raw.schema(name) == known.schema(name)}
-    return Sight(raw, busy, json.dumps({"known": base, "marks": seen}))
+    seen = {name: mark for name, mark in marks.items() if name not in unread and raw.schema(name) == known.schema(name)}
+    return Sight(raw, unread, json.dumps({"known": base, "marks": seen}))
 
 
 def digest(inventory: Inventory, *more: str) -> str:
@@ -59,5 +59,5 @@ def _unchanged(cursor: str | None, base: str) -> Mapping[str, str]:
 def _read(warehouse: Warehouse, name: str) -> Schema | None:
     try:
         return warehouse.read_schema(name, wait=False)
-    except InUseError:
+    except WarehouseError:
         return None

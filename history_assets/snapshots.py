@@ -107,8 +107,6 @@ def history_assets(
                 made = {each.date: _made(each, of_date[each.date]) for each in plans}
                 columns = warehouse.column_nights(schemas) if results else []
                 previews.update(row_changes(warehouse, list(itertools.chain(*made.values())), columns))
-            for line in warehouse.keep_functions(columns):
-                context.log.warning(line)
         except HistoryError as error:
             raise failure("nothing was folded", [Problem(WHOLE_RUN, None, str(error), kind_of(error))]) from error
         problems = [
@@ -127,6 +125,8 @@ def history_assets(
                 became = _became(clone, project.inventory.schema(schema), mine, settings)
                 context.log_event(folded_event(clone, became, tables_table(mine), mine))
             problems += problems_with(each, rows, results.get(each.date))
+        for line in _keep_functions(warehouse, columns):
+            context.log.warning(line)
         if problems:
             raise failure(f"{len(problems)} of {len(selected) * (len(dates) + len(refused))} tables were not folded", problems)
 
@@ -145,6 +145,14 @@ def history_assets(
             fold_and_tell(context, config)
 
     return history
+
+
+def _keep_functions(warehouse: Warehouse, columns: Collection[Applied]) -> list[str]:
+    """Return a line on each function and view beside the histories that cannot be; what is folded stands without them."""
+    try:
+        return warehouse.keep_functions(columns)
+    except HistoryError as error:
+        return [f"functions and views beside the histories are left to the next run that folds: {error}"]
 
 
 def _became(clone: Clone, schema: Schema | None, of_clone: Collection[Applied], settings: Settings) -> Folded:

@@ -45,8 +45,9 @@ def recent(warehouse: Warehouse, newest: dt.date, days: int) -> tuple[list[dt.da
     dates = [newest - dt.timedelta(days=back) for back in range(days - 1, -1, -1)]
     ledger = warehouse.ledger(None, (dates[0], dates[-1]))
     nights = collections.Counter((row.schema, row.date, row.status) for row in ledger)
-    current = [schema.name for schema in warehouse.inventory().schemas]
-    names = sorted({*current, *warehouse.clone_dates(), *(schema.name for schema in warehouse.histories().schemas)})
+    found, unread = warehouse.readable()
+    current = [schema.name for schema in found.schemas]
+    names = sorted({*current, *unread, *warehouse.clone_dates(), *(schema.name for schema in warehouse.histories().schemas)})
     if not names:
         raise UsageError(warehouse.nothing_to_clone())
     clones = warehouse.find_clones(names, dates)

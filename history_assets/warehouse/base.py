@@ -267,15 +267,38 @@ class Warehouse(abc.ABC):
         )
 
     def inventory(self, only: Collection[str] | None = None) -> Inventory:
-        """Return every schema to clone, or those named in ``only``; raises UsageError for one that is not there."""
+        """Return every schema to clone, or those named in ``only``.
+
+        Raises UsageError for one that is not there, and WarehouseError for one that cannot be read.
+        """
+        found, unread = self.readable(only)
+        for error in unread.values():
+            raise error
+        return found
+
+    def readable(self, only: Collection[str] | None = None) -> tuple[Inventory, dict[str, WarehouseError]]:
+        """Return every schema to clone that can be read, as ``inventory`` does, and of the others why not, by name.
+
+        Raises WarehouseError where none can.
+        """
         names = [name for name in self.landing_schemas() if self.is_wanted(name)]
         if missing := sorted(set(only or ()) - set(names)):
             raise UsageError(f"found no schema {', '.join(missing)} to clone: expected one of {', '.join(names) or 'none'}")
         wanted = [name for name in names if only is None or name in only]
         with ThreadPoolExecutor(self.settings.threads) as pool:
-            schemas = [schema for schema in pool.map(self.read_schema, wanted) if self.is_source(schema)]
-        if empty := sorted(set(only or ()) - {schema.name for schema in schemas}):
+            read = dict(zip(wanted, pool.map(self._read, wanted), strict=True))
+        unread = {name: each for name, each in read.items() if isinstance(each, WarehouseError)}
+        if unread and len(unread) == len(read):
+            raise next(iter(unread.values()))
+        schemas = [each for each in read.values() if isinstance(each, Schema) and self.is_source(each)]
+        if empty := sorted(set(only or ()) - {schema.name for schema in schemas} - unread.keys()):
             raise UsageError(
                 f"found no table with _fivetran_synced in {', '.join(empty)}: expected a schema that Fivetran fills"
             )
-        return Inventory(tuple(schemas))
+        return Inventory(tuple(schemas)), unread
+
+    def _read(self, schema: str) -> Schema | WarehouseError:
+        try:
+            return self.read_schema(schema)
+        except WarehouseError as error:
+            return error

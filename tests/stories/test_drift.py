@@ -240,7 +240,7 @@ def test_a_schema_in_use_is_left_for_later_by_name(installation: Installation, l
     with in_use(landing.file("crm")):
         request = installation.request()
         landing.execute("shop", LATER, "drop table account")
-        assert installation.tick() == dg.SkipReason("nothing has changed; crm in use, looked at next time")
+        assert installation.tick() == dg.SkipReason("nothing has changed; crm not to be read now, looked at next time")
     assert request.tags
     assert installation.tick() == NOTHING
 

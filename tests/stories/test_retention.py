@@ -308,7 +308,7 @@ def test_the_job_fails_where_a_history_is_wrong_once_all_else_is_done(story: Sto
     run, keys = retained(story)
 
     (failed,) = [event for event in run.all_node_events if event.is_step_failure]
-    assert reason_of(failed) == f"1 clones are kept that their histories contradict: {DIFFERS}"
+    assert reason_of(failed) == f"1 clones are kept that cannot be read or that their histories contradict: {DIFFERS}"
     assert problems_of(failed) == [Problem("clones/crm", "2026-09-02", DIFFERS)]
     assert keys == sorted([*LEFT, "2026-09-02"])
 

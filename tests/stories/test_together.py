@@ -6,13 +6,15 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import duckdb
 import pytest
 
 from history_assets import dbt_child, dbt_run
-from history_assets.errors import WarehouseError
+from history_assets.errors import InUseError, WarehouseError
 from history_assets.folding import Plan, night
+from history_assets.nights import run_night
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
 from history_assets.verification import verify
@@ -136,3 +138,17 @@ def test_a_fold_that_waits_longer_than_its_bound_says_in_one_line_which_file_is_
 
     shop.fold(0)
     assert len(shop.history()[0]) == 50
+
+
+def test_what_is_folded_is_told_though_the_functions_beside_it_have_to_wait(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HISTORY_HOME", str(shop.settings.home))
+    monkeypatch.setenv("DAGSTER_HOME", str(shop.settings.home / "dagster"))
+    in_use = Mock(side_effect=InUseError("found the file in use"))
+    monkeypatch.setattr(shop.warehouse, "keep_functions", in_use)
+
+    night = run_night(shop.settings, shop.warehouse, FIRST)
+
+    assert in_use.called
+    assert (night.folded, night.failures) == (1, ())

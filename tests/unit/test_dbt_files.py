@@ -1,6 +1,10 @@
 """The generated project follows from the inventory, and is put in force whole or not at all."""
 
+import contextlib
 import json
+import os
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,10 @@ from hypothesis import strategies as st
 
 from history_assets import dbt_files
 from history_assets.errors import ProjectError
+from history_assets.folding import fold
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
 from history_assets.naming import decode
+from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.unit.test_markdown import as_line, read
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
@@ -42,6 +48,52 @@ def parsed(folder: Path) -> None:
     """Stand in for dbt."""
     (folder / "target").mkdir()
     (folder / "target" / "manifest.json").write_text("{}")
+
+
+def age(path: Path, days: float) -> None:
+    """Have a file or folder look as if last touched so long ago."""
+    moment = time.time() - days * 24 * 3600
+    os.utime(path, (moment, moment))
+
+
+def test_what_nobody_can_have_in_use_is_removed(tmp_path: Path) -> None:
+    """A project may be in use for a week after it was in force or a run began with it."""
+    folder = tmp_path / "dbt"
+    made = [
+        dbt_files.write(dbt_files.render(inventory(table("t", *columns))), tmp_path, parsed) for columns in ("ab", "ac", "ad")
+    ]
+    for project in made:
+        age(project.folder, 8)
+    for name, days in (("killed", 1.1), ("under way", 0.9), ("pointer", 1.1)):
+        path = folder / f".{uuid.uuid5(uuid.NAMESPACE_URL, name)}"
+        path.touch() if name == "pointer" else path.mkdir()
+        age(path, days)
+    (folder / "mine").mkdir()
+    age(folder / "mine", 100)
+    made[1].keep()
+
+    newest = dbt_files.write(dbt_files.render(inventory(table("t", "a", "e"))), tmp_path, parsed)
+
+    left = {made[1].folder.name, made[2].folder.name, newest.folder.name}
+    left |= {f".{uuid.uuid5(uuid.NAMESPACE_URL, 'under way')}", "mine", "current"}
+    assert {path.name for path in folder.iterdir()} == left
+    age(made[1].folder, 8)
+    age(newest.folder, 8)
+    assert dbt_files.write(dbt_files.render(inventory(table("t", "a", "e"))), tmp_path, parsed) == newest
+    assert newest.whole
+    assert not made[1].folder.exists()
+
+
+def test_a_run_keeps_its_project_for_a_week(
+    tmp_path: Path, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = dbt_files.write(dbt_files.render(inventory(table("t", "a"))), tmp_path, parsed)
+    age(project.folder, 8)
+    monkeypatch.setattr("history_assets.dbt_run.ahead", lambda *_: contextlib.nullcontext())
+
+    fold(project, warehouse, [], print)
+
+    assert time.time() - project.folder.stat().st_mtime < 3600
 
 
 def test_a_table_becomes_a_source_and_a_snapshot() -> None:

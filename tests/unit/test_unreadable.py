@@ -10,13 +10,16 @@ import duckdb
 import pytest
 
 from history_assets.checks import _newest
+from history_assets.dbt_files import raw_then
 from history_assets.errors import WarehouseError
 from history_assets.folding import plan
 from history_assets.healing import missing_folds
 from history_assets.inventory import Inventory, KeySource, Schema, Table
+from history_assets.refresh import refresh
 from history_assets.retention import Verdict, retain
 from history_assets.run_requests import records_of
 from history_assets.settings import Settings
+from history_assets.sighting import look
 from history_assets.status import recent
 from history_assets.verification import Finding, verify
 from history_assets.warehouse.duckdb import DuckDBWarehouse
@@ -29,8 +32,9 @@ TABLES = [("bad", "t"), ("good", "t")]
 
 
 def damage(file: Path) -> None:
-    """As a disk does."""
-    file.chmod(0o600)
+    """Make a file one of no sense, as a disk does."""
+    if file.exists():
+        file.chmod(0o600)
     file.write_bytes(b"x" * 5000)
 
 
@@ -98,3 +102,46 @@ def test_it_is_shown_compared_with_nothing_and_fails_the_check_of_its_schema(
     assert _newest(cloned, "bad", [DATE], rows) == ([why], "", 1)
     _, nights = recent(cloned, DATE, 1)
     assert {name: str(night) for name, (night,) in nights.items()} == {"bad": "clone unreadable", "good": "applied"}
+
+
+@pytest.fixture
+def parsed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project is put in force without dbt."""
+
+    def parse(folder: Path, _settings: Settings) -> None:
+        (folder / "target").mkdir()
+        (folder / "target" / "manifest.json").touch()
+
+    monkeypatch.setattr("history_assets.dbt_run.parse", parse)
+
+
+@pytest.mark.usefixtures("parsed_at_once")
+def test_a_schema_that_cannot_be_read_stays_as_it_was_in_a_refresh(landing: Landing, warehouse: DuckDBWarehouse) -> None:
+    for schema in ("bad", "good"):
+        landing.execute(schema, f"{DATE}T00:00", "create table t (id int, _fivetran_synced timestamptz)")
+    refresh(warehouse.settings, warehouse)
+    landing.execute("good", f"{DATE}T00:00", "alter table t add column v int")
+    damage(landing.file("bad"))
+    damage(landing.file("new"))
+
+    found = refresh(warehouse.settings, warehouse)
+    sight = look(warehouse, raw_then(warehouse.settings.home), None, dt.datetime(2026, 11, 21, tzinfo=dt.UTC))
+
+    assert [change.line() for change in found.drift] == ["new column good.t.v INTEGER"]
+    assert [(schema, table.name) for schema, table in found.inventory.tables()] == TABLES
+    assert [line.partition(", expected")[0] for line in found.warnings()] == [
+        f"left {name} as it was: found {landing.file(name)}" for name in ("bad", "new")
+    ]
+    assert (sight.raw, sight.unread) == (raw_then(warehouse.settings.home), ("bad", "new"))
+    _, nights = recent(warehouse, DATE, 1)
+    assert set(nights) == {"bad", "good", "new"}
+
+
+@pytest.mark.usefixtures("parsed_at_once")
+def test_where_nothing_can_be_read_a_refresh_fails(landing: Landing, warehouse: DuckDBWarehouse) -> None:
+    """As where the warehouse is away: a project without tables is not to be put in force."""
+    landing.execute("bad", f"{DATE}T00:00", "create table t (id int, _fivetran_synced timestamptz)")
+    damage(landing.file("bad"))
+
+    with pytest.raises(WarehouseError, match=r"^found .*bad\.duckdb, expected a DuckDB file that can be opened"):
+        refresh(warehouse.settings, warehouse)
