@@ -51,17 +51,18 @@ class ApiTeller:
 
     def look(self, schemas: Collection[str], memory: Memory, now: dt.datetime, warn: Callable[[str], None]) -> Look:
         """Look once; raises FivetranError where the connections cannot be listed."""
-        connections = self._api.connections()
-        completions, after = listed(connections, schemas, memory, now, self._api.sync_history, warn)
+        api = self._api.glance()
+        connections = api.connections()
+        completions, after = listed(connections, schemas, memory, now, api.sync_history, warn)
         return Look(completions, after, functools.partial(settled, connections))
 
     def settled(self) -> Settled:
         """Return which schemas have settled for a cutoff; raises FivetranError where the connections cannot be listed."""
-        return functools.partial(settled, self._api.connections())
+        return functools.partial(settled, self._api.glance().connections())
 
     def silent(self, schemas: Collection[str], now: dt.datetime) -> Iterator[Silence]:  # noqa: ARG002 - Fivetran has its own list
         """Yield the connections that have fallen silent; raises FivetranError where the connections cannot be listed."""
-        return silent(self._api.connections(), now)
+        return silent(self._api.glance().connections(), now)
 
 
 class LogTeller:
@@ -74,7 +75,7 @@ class LogTeller:
         """Look once; raises WarehouseError where the log is being written."""
         # A first sync, which may take long, has left nothing in memory that says when it began.
         seen = [each.ended - _LONGEST_SYNC for each in memory.values() if each.ended]
-        events = self._warehouse.sync_events(min(seen, default=None))
+        events = self._warehouse.sync_events(min(seen, default=None), wait=False)
         return Look(*logged(events, schemas, memory, now), self.settled())
 
     def settled(self) -> Settled:
@@ -83,7 +84,7 @@ class LogTeller:
 
     def silent(self, schemas: Collection[str], now: dt.datetime) -> Iterator[Silence]:
         """Yield the schemas that have fallen silent; raises WarehouseError where the log is being written."""
-        return silent_by_log(self._warehouse.sync_events(), schemas, now)
+        return silent_by_log(self._warehouse.sync_events(wait=False), schemas, now)
 
 
 def open_teller(warehouse: Warehouse) -> ApiTeller | LogTeller | None:

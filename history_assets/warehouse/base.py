@@ -118,10 +118,11 @@ class Warehouse(abc.ABC):
         """Drop a clone; one that is gone already, or was made again meanwhile, is left alone."""
 
     @abc.abstractmethod
-    def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:
+    def sync_events(self, since: dt.datetime | None = None, *, wait: bool = True) -> list[SyncEvent]:
         """Return what the Fivetran Platform Connector logged, oldest first; nothing where it does not load into this raw.
 
         What was logged before ``since`` (aware) may be left out, as may all but the last of the writes into a schema.
+        Raises InUseError where another process keeps the log to itself: at once, unless ``wait``.
         """
 
     def log_mark(self) -> str:

@@ -126,12 +126,12 @@ class DuckDBWarehouse(Warehouse):
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
 
-    def sync_events(self, since: dt.datetime | None = None) -> list[SyncEvent]:
+    def sync_events(self, since: dt.datetime | None = None, *, wait: bool = True) -> list[SyncEvent]:
         found = list[SyncEvent]()
         for log in LOGS:
             path = self.raw / f"{log}{_SUFFIX}"
             if path.is_file():
-                with self._open(path, read_only=True) as connection:
+                with self._open(path, read_only=True, wait=wait) as connection:
                     found += duckdb_log.events(connection, log, since)
         return found
 
@@ -261,8 +261,9 @@ class DuckDBWarehouse(Warehouse):
         return self.clones / schema / f"{date}{_SUFFIX}"
 
     @contextlib.contextmanager
-    def _open(self, path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        with connect(path, read_only=read_only, timeout=self.settings.lock_timeout) as connection:
+    def _open(self, path: Path, *, read_only: bool, wait: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        timeout = self.settings.lock_timeout if wait else _GLANCE
+        with connect(path, read_only=read_only, timeout=timeout) as connection:
             if limit := self.settings.memory_limit:
                 connection.execute(f"set memory_limit = {quote_literal(memory_limit(limit))}")
             yield connection

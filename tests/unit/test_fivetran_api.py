@@ -3,6 +3,7 @@
 import datetime as dt
 import logging
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -166,6 +167,33 @@ def test_an_answer_that_does_not_come_is_not_waited_for(
 
     assert [each.schema for each in api.connections()] == ["crm"]
     assert len(fivetran.requests) == 2
+
+
+def test_a_glance_is_soon_over_however_many_requests_it_takes(
+    fivetran: FakeFivetran, api: FivetranApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick that is ended by Dagster leaves its thread running, and enough of them fill the code server."""
+    monkeypatch.setattr("history_assets.fivetran.api._GLANCE", 0.5)
+    fivetran.connect("crm")
+    (crm,) = api.connections()
+    fivetran.faults.extend(9 * [Fault(seconds=2)])
+    glance, began = api.glance(), time.monotonic()
+
+    with pytest.raises(FivetranUnreachableError, match="found no answer of Fivetran") as error:
+        glance.connections()
+    with pytest.raises(FivetranUnreachableError, match=r"found no time left to GET /connections/.*within 0\.5 s"):
+        glance.sync_history(crm, NOW - DAY, NOW)
+
+    assert time.monotonic() - began < 1.5
+    assert error.value.passing
+
+
+def test_a_glance_waits_no_longer_than_it_may_take(fivetran: FakeFivetran, api: FivetranApi, waits: Waits) -> None:
+    fivetran.faults.append(Fault(429, {"Retry-After": "50"}))
+
+    with pytest.raises(FivetranUnreachableError, match="found 429"):
+        api.glance().connections()
+    assert waits == []
 
 
 @pytest.mark.parametrize(
