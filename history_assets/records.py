@@ -29,7 +29,10 @@ RANGE_END = "dagster/asset_partition_range_end"
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 UNFINISHED = tuple(status for status in dg.DagsterRunStatus if status not in FINISHED)
 _LOOKED_AT = 50
-"""Failed runs of a date that are looked at, the newest."""
+"""Runs of a date that are looked at, the newest."""
+
+_CANCELED = "canceled"
+"""The cause of what somebody stopped: like what passes by itself it is asked for again after a pause."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,15 +115,15 @@ class Records:
     def _unfinished(self) -> Sequence[dg.DagsterRun]:
         return self.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
 
+    def last_ended(self, date: str) -> str | None:
+        """Return the newest run of one date that has ended, whatever it was for; once any run of the date ends, another."""
+        return next((record.dagster_run.run_id for record in self._ended(date, 1)), None)
+
     def failures(self, date: str) -> dict[dg.AssetKey, list[Failed]]:
-        """Return how runs of one date failed at each asset since it last succeeded, newest first."""
-        found = self.instance.get_run_records(
-            dg.RunsFilter(tags={PARTITION: date}, statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]),
-            limit=_LOOKED_AT,
-        )
+        """Return how runs of one date failed at each asset, or were canceled, since it last succeeded, newest first."""
         failures = collections.defaultdict[dg.AssetKey, list[Failed]](list)
         done = set[dg.AssetKey]()
-        for record in found:
+        for record in self._ended(date, _LOOKED_AT):
             run, keys = record.dagster_run, self._keys(record.dagster_run) - done
             if run.is_success or not keys:
                 done |= keys
@@ -135,6 +138,9 @@ class Records:
                 kind = next((each.kind for each in mine if each.kind is Kind.FAILED), mine[0].kind)
                 failures[key].append(Failed(record.update_timestamp.replace(tzinfo=dt.UTC), cause, kind))
         return failures
+
+    def _ended(self, date: str, limit: int) -> Sequence[dg.RunRecord]:
+        return self.instance.get_run_records(dg.RunsFilter(tags={PARTITION: date}, statuses=FINISHED), limit=limit)
 
     def folded(self, schema: str, dates: Sequence[str]) -> dict[str, Folded]:
         """Return, by date, what the last run that folded a schema's clone left; dates that none has folded are left out."""
@@ -166,6 +172,8 @@ class Records:
         return set(run.asset_selection or self._jobs.get(run.job_name, ()))
 
     def _problems(self, run: dg.DagsterRun) -> list[Problem]:
+        if run.status is dg.DagsterRunStatus.CANCELED:
+            return [Problem(WHOLE_RUN, None, _CANCELED, Kind.PASSING)]
         records = self.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
         problems: list[Problem] = []
         for record in records:

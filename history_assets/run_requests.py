@@ -5,7 +5,6 @@ wanted.
 """
 
 import datetime as dt
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
@@ -15,7 +14,7 @@ from history_assets.inventory import Inventory
 from history_assets.jobs import CLONES_JOB, SNAPSHOTS_JOB
 from history_assets.missing import may_ask
 from history_assets.naming import clone_key, history_key
-from history_assets.records import Records
+from history_assets.records import Records, digest_of
 from history_assets.warehouse.base import Warehouse
 
 
@@ -70,11 +69,10 @@ def _requests(
         failures = records.failures(str(date)) if keys else {}
         asked = [key for key in keys if (key, str(date)) not in under_way and may_ask(failures.get(key, ()), now)]
         if asked:
-            # A tick that is evaluated twice asks once; after another failure it is another attempt.
-            attempt = [(key.to_user_string(), len(failures.get(key, ()))) for key in sorted(asked)]
-            digest = hashlib.sha256(repr(attempt).encode()).hexdigest()[:16]
+            # A tick that is evaluated twice asks once; when that run has ended, however it did, it may be asked for again.
+            attempt = digest_of([[key.to_user_string() for key in sorted(asked)], records.last_ended(str(date))])
             yield dg.RunRequest(
-                run_key=f"{job}:{date}:{digest}",
+                run_key=f"{job}:{date}:{attempt}",
                 job_name=job,
                 partition_key=str(date),
                 asset_selection=sorted(asked),

@@ -65,6 +65,15 @@ def test_each_asset_has_its_own_failures_newest_first(instance: dg.DagsterInstan
     }
 
 
+def test_what_was_canceled_failed_in_a_way_that_may_pass(instance: dg.DagsterInstance) -> None:
+    ran(instance, failure("1 failed", [problem("clones/crm", "no grant")]))
+    kept(instance, dg.DagsterRunStatus.CANCELED, {"dagster/partition": DATE}, frozenset([CRM]))
+    assert failures(instance) == {CRM: [("canceled", Kind.PASSING), ("no grant", Kind.FAILED)]}
+
+    ran(instance, None, [CRM])
+    assert failures(instance) == {}
+
+
 def test_what_succeeds_has_no_failures_left(instance: dg.DagsterInstance) -> None:
     """Be it in a run of its own, or in one that fails at others."""
     both = [problem("clones/crm", "a"), problem("clones/shop", "a")]
