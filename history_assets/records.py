@@ -31,7 +31,8 @@ UNFINISHED = tuple(status for status in dg.DagsterRunStatus if status not in FIN
 _LOOKED_AT = 50
 """Runs of a date that are looked at, the newest."""
 
-_CANCELED = "the run was canceled"
+_CANCELED = "canceled"
+"""The cause of what somebody stopped: like what passes by itself it is asked for again after a pause."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,20 +124,15 @@ class Records:
     def _unfinished(self) -> Sequence[dg.DagsterRun]:
         return self.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
 
-    def newest(self, date: str) -> str | None:
-        """Return the id of the run of a date that was begun last of those that are over."""
-        found = self.instance.get_runs(dg.RunsFilter(tags={PARTITION: date}, statuses=FINISHED), limit=1)
-        return found[0].run_id if found else None
+    def last_ended(self, date: str) -> str | None:
+        """Return the newest run of one date that has ended, whatever it was for; once any run of the date ends, another."""
+        return next((record.dagster_run.run_id for record in self._ended(date, 1)), None)
 
     def failures(self, date: str) -> dict[dg.AssetKey, list[Failed]]:
-        """Return how runs of one date failed at each asset since it last succeeded, newest first.
-
-        One that somebody canceled is among them, as of a cause that may pass: it is not asked for again at once.
-        """
-        found = self.instance.get_run_records(dg.RunsFilter(tags={PARTITION: date}, statuses=FINISHED), limit=_LOOKED_AT)
+        """Return how runs of one date failed at each asset, or were canceled, since it last succeeded, newest first."""
         failures = collections.defaultdict[dg.AssetKey, list[Failed]](list)
         done = set[dg.AssetKey]()
-        for record in found:
+        for record in self._ended(date, _LOOKED_AT):
             run, keys = record.dagster_run, self._keys(record.dagster_run) - done
             if run.is_success or not keys:
                 done |= keys
@@ -152,6 +148,9 @@ class Records:
                 kind = next((each.kind for each in mine if each.kind is Kind.FAILED), mine[0].kind)
                 failures[key].append(Failed(record.update_timestamp.replace(tzinfo=dt.UTC), cause, kind))
         return failures
+
+    def _ended(self, date: str, limit: int) -> Sequence[dg.RunRecord]:
+        return self.instance.get_run_records(dg.RunsFilter(tags={PARTITION: date}, statuses=FINISHED), limit=limit)
 
     def folded(self, schema: str, dates: Sequence[str]) -> dict[str, Folded]:
         """Return, by date, what the last run that folded a schema's clone left; dates that none has folded are left out."""
@@ -183,6 +182,8 @@ class Records:
         return set(run.asset_selection or self._jobs.get(run.job_name, ()))
 
     def _problems(self, run: dg.DagsterRun) -> list[Problem]:
+        if run.status is dg.DagsterRunStatus.CANCELED:
+            return [Problem(WHOLE_RUN, None, _CANCELED, Kind.PASSING)]
         records = self.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
         problems: list[Problem] = []
         for record in records:

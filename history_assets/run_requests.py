@@ -69,8 +69,8 @@ def _requests(
         failures = records.failures(str(date)) if keys else {}
         asked = [key for key in keys if (key, str(date)) not in under_way and may_ask(failures.get(key, ()), now)]
         if asked:
-            # A tick that is evaluated twice asks once; after another run, however it ended, it is another attempt.
-            attempt = digest_of([records.newest(str(date)), [key.to_user_string() for key in sorted(asked)]])
+            # A tick that is evaluated twice asks once; when that run has ended, however it did, it may be asked for again.
+            attempt = digest_of([[key.to_user_string() for key in sorted(asked)], records.last_ended(str(date))])
             yield dg.RunRequest(
                 run_key=f"{job}:{date}:{attempt}",
                 job_name=job,

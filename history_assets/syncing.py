@@ -52,18 +52,18 @@ class ApiTeller:
 
     def look(self, schemas: Collection[str], memory: Memory, now: dt.datetime, warn: Callable[[str], None]) -> Look:
         """Look once; raises FivetranError where the connections cannot be listed."""
-        api = self._api.hurried()
+        api = self._api.glance()
         connections = api.connections()
         completions, after = listed(connections, schemas, memory, now, api.sync_history, warn)
         return Look(completions, after, functools.partial(settled, connections))
 
     def settled(self) -> Settled:
         """Return which schemas have settled for a cutoff; raises FivetranError where the connections cannot be listed."""
-        return functools.partial(settled, self._api.hurried().connections())
+        return functools.partial(settled, self._api.glance().connections())
 
     def silent(self, schemas: Collection[str], now: dt.datetime) -> Iterator[Silence]:  # noqa: ARG002 - Fivetran has its own list
         """Yield the connections that have fallen silent; raises FivetranError where the connections cannot be listed."""
-        return silent(self._api.hurried().connections(), now)
+        return silent(self._api.glance().connections(), now)
 
 
 class LogTeller:

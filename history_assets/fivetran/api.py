@@ -8,7 +8,6 @@ so only a decision on a quiet point reads it.
 """
 
 import datetime as dt
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -42,8 +41,11 @@ _ATTEMPTS = 5
 _PATIENCE = 120.0
 """Seconds that all the waiting between the attempts of one request may come to."""
 
-_HURRY = 40.0
-"""Seconds that all requests of a sensor's look may take: after sixty Dagster gives its tick up, and leaves the thread to it."""
+_GLANCE = 40.0
+"""Seconds that all requests of a glance may take: Dagster ends a tick after 60, whose thread goes on in the code server."""
+
+_GLANCE_TIMEOUT = (5, 15)
+"""As ``_TIMEOUT``; at a glance, there is time for an attempt or two more."""
 
 _THROTTLED = 429
 _BROKEN = 500
@@ -66,22 +68,23 @@ class _LaterError(FivetranUnreachableError):
 class FivetranApi:
     """Fivetran's REST API, asked with one key; ``sleep`` can be replaced, to wait otherwise.
 
-    What is asked at a ``deadline`` of the monotonic clock, or could be answered only after it, is given up.
+    All that is asked is over, or given up, by an instant ``until`` of the monotonic clock, where there is one.
     """
 
     def __init__(
         self,
         credentials: FivetranCredentials,
         sleep: Callable[[float], None] = tenacity.nap.sleep,
-        deadline: float = math.inf,
+        until: float | None = None,
     ) -> None:
         self.credentials = credentials
-        self._sleep, self._deadline = sleep, deadline
+        self._sleep = sleep
+        self._until = until
         self._backoff = tenacity.wait_exponential_jitter(initial=1, max=30)
 
-    def hurried(self) -> "FivetranApi":
-        """Return one for a look that begins now and has to be over soon, whether Fivetran answers or not."""
-        return FivetranApi(self.credentials, self._sleep, time.monotonic() + _HURRY)
+    def glance(self) -> "FivetranApi":
+        """Return the same API for one look of a sensor, which is soon over whatever is answered."""
+        return FivetranApi(self.credentials, self._sleep, time.monotonic() + _GLANCE)
 
     def connections(self) -> list[Connection]:
         """Return all connections of the configured groups, in the order listed; raises FivetranError."""
@@ -130,16 +133,14 @@ class FivetranApi:
         return retrying(self._get_once, path, parameters)
 
     def _get_once(self, path: str, parameters: Mapping[str, str]) -> Mapping[str, Any]:
-        who, left = self.credentials, self._deadline - time.monotonic()
-        if left <= 0:
-            raise FivetranUnreachableError(f"found Fivetran to take too long for GET {path}: try again later")
+        who = self.credentials
         try:
             answer = requests.get(
                 who.api_url + path,
                 params=parameters,
                 headers={"Accept": "application/json;version=2"},
                 auth=(who.api_key.get_secret_value(), who.api_secret.get_secret_value()),
-                timeout=(min(_TIMEOUT[0], left), min(_TIMEOUT[1], left)),
+                timeout=self._timeout(path),
                 allow_redirects=False,
             )
         except requests.RequestException as error:
@@ -159,12 +160,22 @@ class FivetranApi:
             raise FivetranError(f"{said} without data: expected its documented form, look at FIVETRAN_API_URL")
         return data
 
+    def _timeout(self, path: str) -> tuple[float, float]:
+        if self._until is None:
+            return _TIMEOUT
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise FivetranUnreachableError(
+                f"found no time left to GET {path}: expected all of Fivetran's answers within {_GLANCE:g} s, try again later"
+            )
+        return min(_GLANCE_TIMEOUT[0], left), min(_GLANCE_TIMEOUT[1], left)
+
     def _wait(self, state: tenacity.RetryCallState) -> float:
         asked = _asked(state)
         return self._backoff(state) if asked is None else asked
 
     def _impatient(self, state: tenacity.RetryCallState) -> bool:
-        late = time.monotonic() + state.upcoming_sleep >= self._deadline
+        late = self._until is not None and time.monotonic() + (_asked(state) or 0) >= self._until
         return late or state.attempt_number >= _ATTEMPTS or state.idle_for + (_asked(state) or 0) > _PATIENCE
 
 

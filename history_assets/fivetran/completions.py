@@ -102,8 +102,9 @@ def listed(
             syncs = list(_last(each)) if each in changed else []
         new = [_completion(each, owners[each.id], sync) for sync in syncs if _newer(sync.ended, memory.get(each.id))]
         completions += new
-        # A history may be newer than the list.
-        after[each.id] = Seen(max((at for at in (each.last_ended, *(one.ended for one in new)) if at), default=None), now)
+        # Not by the list, whose last a history may lack for a while yet.
+        before = memory[each.id].ended if each.id in memory else None
+        after[each.id] = Seen(max((at for at in (before, *(one.ended for one in new)) if at), default=None), now)
     return sorted(completions, key=lambda each: each.ended), after
 
 

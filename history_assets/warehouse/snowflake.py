@@ -121,7 +121,7 @@ class SnowflakeWarehouse(Warehouse):
     def drop_clone(self, clone: Clone) -> None:
         self._clones.drop(clone)
 
-    def sync_events(self, since: dt.datetime | None = None, *, wait: bool = True) -> list[SyncEvent]:  # noqa: ARG002 - nobody locks
+    def sync_events(self, since: dt.datetime | None = None, *, wait: bool = True) -> list[SyncEvent]:  # noqa: ARG002 - nobody does
         since = since or dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
         logs = [name for name in self.landing_schemas() if name.lower() in LOGS]
         return [event for log in logs for event in self._events(log, since)]

@@ -21,6 +21,7 @@ class Kind(enum.Enum):
     TRANSIENT_SOURCE = "transient source, permanent clone"
     NO_WAREHOUSE = "no warehouse"
     NETWORK = "network"
+    EXPIRED = "the session has expired"
     OTHER = "other"
 
 
@@ -52,10 +53,12 @@ _REMEDIES = {
     Kind.TRANSIENT_SOURCE: "set HISTORY_TRANSIENT_CLONES=true",
     Kind.NO_WAREHOUSE: "check SNOWFLAKE_WAREHOUSE, and that the role may use it; `history-assets doctor` says more",
     Kind.NETWORK: "check the network, and run it again",
+    Kind.EXPIRED: "run it again",
     Kind.OTHER: "see the query history for its query tag",
 }
-_PASSING = (Kind.NETWORK, Kind.RACE)
+_PASSING = (Kind.NETWORK, Kind.EXPIRED, Kind.RACE)
 _NETWORK = range(250000, 252000)
+_EXPIRED = range(390110, 390116)
 _QUERY_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}: ?")
 
 
@@ -65,6 +68,8 @@ def kind_of(number: int | None, state: str | None) -> Kind:
         return _NUMBERS[number]
     if number is not None and number in _NETWORK:
         return Kind.NETWORK
+    if number is not None and number in _EXPIRED:
+        return Kind.EXPIRED
     return Kind.RACE if state == "42710" else Kind.OTHER
 
 

@@ -48,7 +48,9 @@ def retrying() -> tenacity.Retrying:
     )
 
 
-_BY_CHANCE = {Kind.RACE, Kind.NETWORK}
+_BY_CHANCE = {Kind.RACE, Kind.NETWORK, Kind.EXPIRED}
+_OF_THE_SESSION = {Kind.NETWORK, Kind.EXPIRED}
+"""What says something against a session; a statement that is refused does not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,10 +137,12 @@ class Sessions:
             try:
                 yield opened.connection
             except BaseException as error:
-                if isinstance(error, SnowflakeError) and error.kind is not Kind.NETWORK:
-                    self._give(compute, opened)  # a refused statement says nothing against its session
+                if isinstance(error, SnowflakeError) and error.kind not in _OF_THE_SESSION:
+                    self._give(compute, opened)
                 else:
                     opened.close()
+                if isinstance(error, SnowflakeError) and error.kind is Kind.EXPIRED:
+                    self.close()  # the others that wait have done so for as long
                 raise
             self._give(compute, opened)
 
@@ -146,12 +150,15 @@ class Sessions:
         with self._lock:
             while self._free[compute]:
                 opened = self._free[compute].pop()
-                if time.monotonic() - opened.since < _IDLE and not opened.connection.is_closed():
+                if time.monotonic() - opened.since < _IDLE and opened.is_good():
                     return opened
                 opened.close()
         return None
 
     def _give(self, compute: bool, opened: "_Open") -> None:
+        if not opened.is_good():
+            opened.close()
+            return
         opened.since = time.monotonic()
         with self._lock:
             self._free[compute].append(opened)
@@ -236,6 +243,10 @@ class _Open:
     connection: Any
     stack: contextlib.ExitStack
     since: float
+
+    def is_good(self) -> bool:
+        # The connector goes on with one that it knows to have expired.
+        return not (self.connection.is_closed() or self.connection.expired)
 
     def close(self) -> None:
         with contextlib.suppress(Exception):

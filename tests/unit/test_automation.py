@@ -3,9 +3,11 @@
 import collections
 import datetime as dt
 import functools
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -446,6 +448,21 @@ def test_the_schedule_and_the_sensors_run_from_the_start(make_warehouse: MakeWar
         ),
         dg.DefaultSensorStatus.RUNNING,
     )
+
+
+def test_a_log_that_is_being_written_is_left_for_the_next_look(
+    landed: Landing, make_warehouse: MakeWarehouse, instance: dg.DagsterInstance
+) -> None:
+    """Whoever waits for it may be stopped first, and then wait on in the code server."""
+    (syncs,) = sync_sensor(INVENTORY, make_warehouse(), lambda: dt.datetime(2026, 10, 20, 1, tzinfo=dt.UTC))
+    landed.execute("fivetran_metadata", "2024-01-01", "create table log (id int)")
+    began = time.monotonic()
+    with duckdb.connect(str(landed.file("fivetran_metadata"))), dg.build_sensor_context(instance, cursor="{}") as context:
+        looked = syncs.evaluate_tick(context)
+
+    assert time.monotonic() - began < 10
+    assert str(looked.skip_message).startswith(f"found {landed.file('fivetran_metadata')} still in use")
+    assert (looked.run_requests, looked.cursor) == ([], "{}")
 
 
 @pytest.mark.usefixtures("landed")

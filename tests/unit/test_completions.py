@@ -163,6 +163,19 @@ def test_a_history_that_fails_is_warned_of_and_holds_up_no_other() -> None:
     assert told == [Completion("id_crm", ("crm",), at(71), GOOD, at(70))]
 
 
+def test_a_sync_that_its_history_lacks_for_a_while_is_told_at_the_next_look() -> None:
+    syncs = [Sync("crm", at(1), at(2), GOOD), Sync("crm", at(70), at(71), GOOD), Sync("crm", at(75), at(80), GOOD)]
+    _, memory = listed([connection("crm", syncs, at(3))], ["crm"], {}, at(3), no_history, pytest.fail)
+
+    listing = [connection("crm", syncs, at(81))]
+    told, memory = listed(listing, ["crm"], memory, at(81), lambda *_: syncs[:2], pytest.fail)
+    assert [each.ended for each in told] == [at(71)]
+
+    told, memory = listed([connection("crm", syncs, at(82))], ["crm"], memory, at(82), no_history, pytest.fail)
+    assert [each.ended for each in told] == [at(80)]
+    assert listed([connection("crm", syncs, at(83))], ["crm"], memory, at(83), no_history, pytest.fail)[0] == []
+
+
 def test_no_more_than_some_histories_are_read_at_a_time_and_all_have_their_turn() -> None:
     names = [f"s{number:03}" for number in range(60)]
     syncs = {name: [Sync(name, at(1), at(2), GOOD), Sync(name, at(70), at(71), GOOD)] for name in names}

@@ -3,7 +3,6 @@
 import datetime as dt
 import logging
 import re
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,6 @@ from urllib.parse import unquote
 
 import pytest
 
-import history_assets.fivetran.api
 from history_assets.errors import FivetranError, FivetranUnreachableError
 from history_assets.fivetran.api import FivetranApi
 from history_assets.fivetran.syncs import Connection, Sync, SyncStatus, filling
@@ -152,30 +150,6 @@ def test_after_five_attempts_it_says_so(fivetran: FakeFivetran, api: FivetranApi
     assert (len(fivetran.requests), len(waits)) == (5, 4)
 
 
-def test_a_sensors_look_is_over_soon_whoever_does_not_answer(api: FivetranApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dagster gives a tick up after a minute, and leaves the thread to what it waits for."""
-    monkeypatch.setattr(history_assets.fivetran.api, "_HURRY", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        host, port = silent.getsockname()
-        nowhere = api.credentials.model_copy(update={"api_url": f"http://{host}:{port}"})
-        began = time.monotonic()
-        hurried = FivetranApi(nowhere).hurried()
-        with pytest.raises(FivetranUnreachableError, match="try again later"):
-            hurried.connections()
-        with pytest.raises(FivetranUnreachableError, match="found Fivetran to take too long for GET"):
-            hurried.connections()
-
-    assert time.monotonic() - began < 5
-
-
-def test_a_sensors_look_does_not_wait_longer_than_it_may(fivetran: FakeFivetran, api: FivetranApi, waits: Waits) -> None:
-    fivetran.faults.append(Fault(429, {"Retry-After": "60"}))
-
-    with pytest.raises(FivetranUnreachableError, match="429"):
-        api.hurried().connections()
-    assert waits == []
-
-
 def test_nobody_there_is_the_same(fivetran: FakeFivetran, api: FivetranApi, waits: Waits) -> None:
     fivetran.close()
 
@@ -193,6 +167,33 @@ def test_an_answer_that_does_not_come_is_not_waited_for(
 
     assert [each.schema for each in api.connections()] == ["crm"]
     assert len(fivetran.requests) == 2
+
+
+def test_a_glance_is_soon_over_however_many_requests_it_takes(
+    fivetran: FakeFivetran, api: FivetranApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick that is ended by Dagster leaves its thread running, and enough of them fill the code server."""
+    monkeypatch.setattr("history_assets.fivetran.api._GLANCE", 0.5)
+    fivetran.connect("crm")
+    (crm,) = api.connections()
+    fivetran.faults.extend(9 * [Fault(seconds=2)])
+    glance, began = api.glance(), time.monotonic()
+
+    with pytest.raises(FivetranUnreachableError, match="found no answer of Fivetran") as error:
+        glance.connections()
+    with pytest.raises(FivetranUnreachableError, match=r"found no time left to GET /connections/.*within 0\.5 s"):
+        glance.sync_history(crm, NOW - DAY, NOW)
+
+    assert time.monotonic() - began < 1.5
+    assert error.value.passing
+
+
+def test_a_glance_waits_no_longer_than_it_may_take(fivetran: FakeFivetran, api: FivetranApi, waits: Waits) -> None:
+    fivetran.faults.append(Fault(429, {"Retry-After": "50"}))
+
+    with pytest.raises(FivetranUnreachableError, match="found 429"):
+        api.glance().connections()
+    assert waits == []
 
 
 @pytest.mark.parametrize(

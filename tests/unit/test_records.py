@@ -65,6 +65,15 @@ def test_each_asset_has_its_own_failures_newest_first(instance: dg.DagsterInstan
     }
 
 
+def test_what_was_canceled_failed_in_a_way_that_may_pass(instance: dg.DagsterInstance) -> None:
+    ran(instance, failure("1 failed", [problem("clones/crm", "no grant")]))
+    kept(instance, dg.DagsterRunStatus.CANCELED, {"dagster/partition": DATE}, frozenset([CRM]))
+    assert failures(instance) == {CRM: [("canceled", Kind.PASSING), ("no grant", Kind.FAILED)]}
+
+    ran(instance, None, [CRM])
+    assert failures(instance) == {}
+
+
 def test_what_succeeds_has_no_failures_left(instance: dg.DagsterInstance) -> None:
     """Be it in a run of its own, or in one that fails at others."""
     both = [problem("clones/crm", "a"), problem("clones/shop", "a")]
@@ -86,14 +95,6 @@ def test_a_run_that_says_nothing_of_its_assets_failed_at_each(instance: dg.Dagst
         CRM: [(NO_STEP, Kind.FAILED), ("KeyError: 'x'", Kind.FAILED)],
         SHOP: [("no answer", Kind.PASSING), ("KeyError: 'x'", Kind.FAILED)],
     }
-
-
-def test_a_run_that_was_canceled_failed_of_what_may_pass(instance: dg.DagsterInstance) -> None:
-    """So that it comes again after a pause, neither at once nor never."""
-    run = kept(instance, dg.DagsterRunStatus.STARTED, {"dagster/partition": DATE}, frozenset([CRM]))
-    instance.report_run_canceled(run)
-
-    assert failures(instance) == {CRM: [("the run was canceled", Kind.PASSING)]}
 
 
 def kept(

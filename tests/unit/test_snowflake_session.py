@@ -1,5 +1,6 @@
 """Connections: what they are opened with, how many there are, what is tried again; and that no secret leaves by an error."""
 
+import contextlib
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,11 +35,12 @@ class Connector:
         self.closed = 0
         self.sent: list[tuple[str, Any, Any]] = []
         self.failures: list[Exception] = []
+        self.expired = False
 
     def connect(self, **arguments: Any) -> Any:
         self.opened.append(arguments)
         who = {name: arguments.get(name) for name in ("account", "user", "role", "warehouse")}
-        return SimpleNamespace(**who, cursor=self.cursor, close=self.close, is_closed=lambda: False)
+        return SimpleNamespace(**who, cursor=self.cursor, close=self.close, is_closed=lambda: False, expired=self.expired)
 
     def close(self) -> None:
         self.closed += 1
@@ -163,6 +165,43 @@ def test_what_changes_something_is_sent_once(connector: Connector, make: Callabl
     assert len(connector.sent) == 1
 
 
+@pytest.mark.parametrize("statement", [SHOW, SELECT])
+def test_an_expired_session_is_followed_by_a_new_one(
+    connector: Connector, make: Callable[..., Settings], statement: Statement
+) -> None:
+    """And those that waited with it are not tried one by one."""
+    sessions = Sessions(make(threads=9))
+    with contextlib.ExitStack() as lent:
+        for _ in range(8):
+            lent.enter_context(sessions._connection(statement.compute))
+    connector.failures = [ProgrammingError("Authentication token has expired.", errno=390114, sqlstate="08001")]
+
+    assert sessions.rows(statement, "tag")
+    assert (len(connector.sent), len(connector.opened), connector.closed) == (2, 9, 8)
+
+
+def test_an_expired_session_that_changes_something_is_gone_the_next_time(
+    connector: Connector, make: Callable[..., Settings]
+) -> None:
+    """A statement may have been at work when it expired, so that only its sender knows what a second time would do."""
+    sessions = Sessions(make())
+    connector.failures = [ProgrammingError("Authentication token has expired.", errno=390114, sqlstate="08001")]
+
+    with pytest.raises(SnowflakeError, match=r"Authentication token has expired\): run it again") as refused:
+        sessions.rows(DDL, "tag")
+    assert refused.value.passing
+    assert sessions.rows(DDL, "tag")
+    assert (len(connector.sent), len(connector.opened), connector.closed) == (2, 2, 1)
+
+
+def test_a_session_that_says_it_has_expired_is_not_kept(connector: Connector, make: Callable[..., Settings]) -> None:
+    sessions, connector.expired = Sessions(make()), True
+    sessions.rows(SHOW, "tag")
+    sessions.rows(SHOW, "tag")
+
+    assert (len(connector.opened), connector.closed) == (2, 2)
+
+
 def test_a_refused_statement_keeps_its_connection(connector: Connector, make: Callable[..., Settings]) -> None:
     sessions = Sessions(make())
     connector.failures = [ProgrammingError("no such table", errno=2003, sqlstate="02000")]
@@ -186,6 +225,10 @@ def test_a_refused_statement_keeps_its_connection(connector: Connector, make: Ca
         (2120, "0A000", Kind.TRANSIENT_SOURCE),
         (606, "57P03", Kind.NO_WAREHOUSE),
         (250001, "08001", Kind.NETWORK),
+        (390110, "08001", Kind.EXPIRED),
+        (390114, "08001", Kind.EXPIRED),
+        (390115, "08001", Kind.EXPIRED),
+        (390195, "08001", Kind.OTHER),
         (904, "42000", Kind.OTHER),
         (None, None, Kind.OTHER),
     ],
