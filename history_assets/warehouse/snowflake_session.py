@@ -32,6 +32,15 @@ _IDLE = 1800
 
 _LONGEST_TAG = 2000
 
+_SESSION = {
+    "TIMEZONE": "UTC",
+    # Whatever the account or the user prefers; macros/engines/snowflake.sql says the same.
+    "TIMESTAMP_INPUT_FORMAT": "AUTO",
+    "DATE_INPUT_FORMAT": "AUTO",
+    "TIMESTAMP_NTZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF9",
+    "CLIENT_TELEMETRY_ENABLED": False,
+}
+
 
 def tag(command: str, what: str = "", date: dt.date | None = None) -> str:
     """Return the query tag of a statement, by which its cost can be traced: who sent it, for which table and date."""
@@ -271,7 +280,7 @@ def connection_arguments(settings: Settings, compute: bool) -> dict[str, Any]:
         "arrow_number_to_decimal": True,
         # Asking a cloud's metadata service where it runs delays the login by seconds.
         "platform_detection_timeout_seconds": 0.0,
-        "session_parameters": {"TIMEZONE": "UTC", "CLIENT_TELEMETRY_ENABLED": False},
+        "session_parameters": _SESSION,
     }
     more |= {name: value for name in ("host", "port") if (value := getattr(who, name))}
     login: dict[str, Any] = {}

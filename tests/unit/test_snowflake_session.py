@@ -109,7 +109,13 @@ def test_a_token_logs_in(connector: Connector, make: Callable[..., Settings]) ->
         "protocol": "https",
         "arrow_number_to_decimal": True,
         "platform_detection_timeout_seconds": 0.0,
-        "session_parameters": {"TIMEZONE": "UTC", "CLIENT_TELEMETRY_ENABLED": False},
+        "session_parameters": {
+            "TIMEZONE": "UTC",
+            "TIMESTAMP_INPUT_FORMAT": "AUTO",
+            "DATE_INPUT_FORMAT": "AUTO",
+            "TIMESTAMP_NTZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF9",
+            "CLIENT_TELEMETRY_ENABLED": False,
+        },
         "application": arguments["application"],
     }
 

@@ -62,10 +62,13 @@
   {%- do return(all_quoted([target.database, '_history_assets', 'changed_values']) | join('.')) -%}
 {% endmacro %}
 
-{#- What a statement costs can be traced to the table and night that it was for. -#}
+{#- What a statement costs can be traced to the table and night that it was for; and instants are written and read exactly,
+    whatever formats the account or the user prefers. -#}
 {% macro snowflake__begin_table(relation, run) %}
   {% set query_tag = 'history_assets:fold:' ~ relation.schema ~ '.' ~ relation.identifier ~ ':' ~ run.date %}
-  {% do send(['alter session set query_tag = ' ~ text(query_tag[:2000])]) %}
+  {% do send([
+      'alter session set query_tag = ' ~ text(query_tag[:2000]) ~ ", timestamp_input_format = 'AUTO', date_input_format = 'AUTO', "
+      ~ "timestamp_ntz_output_format = 'YYYY-MM-DD HH24:MI:SS.FF9'"]) %}
 {% endmacro %}
 
 {#- A session outlives the node that failed in it, and with it the transaction that it left open. -#}

@@ -1,4 +1,4 @@
-alter session set query_tag = 'history_assets:fold:SHOP.ORDERS:2026-10-01';
+alter session set query_tag = 'history_assets:fold:SHOP.ORDERS:2026-10-01', timestamp_input_format = 'AUTO', date_input_format = 'AUTO', timestamp_ntz_output_format = 'YYYY-MM-DD HH24:MI:SS.FF9';
 
 select 'history' as fact, ordinal_position as position, column_name as name, case when data_type = 'NUMBER' then 'NUMBER(' || numeric_precision || ',' || numeric_scale || ')' when data_type = 'TEXT' then 'VARCHAR' when data_type like 'TIME%' then data_type || '(' || datetime_precision || ')' else data_type end as type
 from "HISTORY".information_schema.columns
