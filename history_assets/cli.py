@@ -91,13 +91,15 @@ def demo(
     import time
 
     from history_assets.demo import run_demo
-    from history_assets.serving import HOST, served
+    from history_assets.serving import HOST, check_free, served
 
     # The sandbox never mixes with real data.
     os.environ.setdefault("HISTORY_HOME", ".demo")
     settings, warehouse = _open()
     if settings.engine != "duckdb":
         raise UsageError(f"found HISTORY_ENGINE={settings.engine}: the sandbox is DuckDB's, unset it for the demo")
+    if ui:
+        check_free(port)  # before the nights, which take minutes
     failures = run_demo(settings, warehouse, days, lambda line: out.print(line, markup=False), bar)
     for failure in failures:
         err.print(f"error: {failure}", markup=False, style="red")

@@ -28,14 +28,19 @@ _START_TIMEOUT = 120
 """Seconds that each of them may take to answer."""
 
 
+def check_free(port: int) -> None:
+    """Raise UsageError where a port of this machine is taken."""
+    if _listens(port):
+        raise UsageError(f"found port {port} in use: choose another with --port")
+
+
 @contextlib.contextmanager
 def served(settings: Settings, port: int) -> Iterator[Callable[[], bool]]:
     """Serve the UI on a port of this machine, for as long as the context lasts; gives a call that says whether all still run.
 
     Raises UsageError where the port is taken, WarehouseError naming the log of a server that does not come up.
     """
-    if _listens(port):
-        raise UsageError(f"found port {port} in use: choose another with --port")
+    check_free(port)
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,16 @@ def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: 
         assert complaint.startswith("error: "), words
         assert says in complaint, words
     assert tree(story_home) == before
+
+
+def test_a_port_that_is_taken_is_said_before_the_nights(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HISTORY_HOME", str(tmp_path / "sandbox"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+        assert run("demo", "--port", port) == (2, "", f"error: found port {port} in use: choose another with --port\n")
+
+    assert tree(tmp_path) == []
 
 
 def test_where_there_is_no_schema_to_clone_it_is_said(run: Run, story_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ from tests.stories.account import Account
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("examples/*.md"))]
 NIGHTS = [dt.date(2026, 11, day) for day in (18, 19, 20)]
-"""Which the pages speak of."""
+"""Which the pages speak of; the last is the day on which they are read."""
 
 _SERVED = "it serves until it is stopped; its options are checked by test_deploying, its like is served by tests/ui"
 _TOOL = "the tool is not here; the files that it names are checked by test_deploying"
@@ -242,7 +242,7 @@ class Reader:
 
     def type(self, line: str) -> str | None:
         """Type an export, or a command of this project; returns its exit code where that is not 0."""
-        words = shlex.split(line)
+        words = shlex.split(line.replace("$(date -u +%F)", str(NIGHTS[-1])))
         if words[0] == "export":
             for name, value in (word.split("=", 1) for word in words[1:]):
                 self._export(name, value)
@@ -363,7 +363,7 @@ def asked(*engines: str) -> Any:
 
 
 def statements(snippet: Snippet) -> list[str]:
-    bare = re.sub(r"--.*$", "", snippet.text, flags=re.M)
+    bare = re.sub(r"--.*$", "", snippet.text, flags=re.M).replace("current_date", f"date '{NIGHTS[-1]}'")
     return [statement.strip() for statement in bare.split(";") if statement.strip()]
 
 
