@@ -25,12 +25,14 @@ def lifeline(home: Path, run_id: str) -> Iterator[None]:
     # In place only once it is held, since a file that nobody holds has a meaning.
     fresh = folder / f".{uuid.uuid4()}"
     with fresh.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        fresh.rename(path)
         try:
+            with contextlib.suppress(OSError):  # where a file system has no locks, nobody can tell
+                fcntl.flock(file, fcntl.LOCK_EX)
+                fresh.rename(path)
             yield
         finally:
-            path.unlink(missing_ok=True)
+            for each in (fresh, path):
+                each.unlink(missing_ok=True)
 
 
 def cut(home: Path) -> list[str]:
@@ -48,6 +50,6 @@ def _held(path: Path) -> bool:
     try:
         with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (BlockingIOError, FileNotFoundError):  # or it has just ended
+    except OSError:  # or it has just ended
         return True
     return False

@@ -122,6 +122,16 @@ def test_a_run_holds_its_lifeline_while_it_works(landing: Landing, settings: Set
     assert list((settings.home / "running").iterdir()) == []
 
 
+def test_where_there_are_no_locks_a_run_is_not_judged(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with lifeline(home, "one"):
+        assert cut(home) == []
+    assert list((home / "running").iterdir()) == []
+
+
 def test_a_run_of_another_host_is_not_judged(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kill(home, "one")
     monkeypatch.setattr("socket.gethostname", lambda: "other")
