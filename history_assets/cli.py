@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from history_assets.cli_scripts import FAILED, script_app
-from history_assets.cli_tables import Format, write
+from history_assets.cli_tables import Format, format_of, write
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
 from history_assets.interrupts import heed, noticed
@@ -183,7 +183,9 @@ def run(
 def as_of(
     table: Annotated[str, typer.Argument(metavar="SCHEMA.TABLE", help="The table, by its real names.")],
     date: Annotated[str, typer.Argument(metavar="DATE", help="The clone date, YYYY-MM-DD.")],
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,  # noqa: A002 - the option's name
+    format: Annotated[  # noqa: A002 - the option's name
+        Format | None, typer.Option("--format", help="How to write it; by default as the file is called, else a table.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="A file; by default the terminal.")] = None,
     deleted: Annotated[bool, typer.Option("--deleted", help="With the rows that Fivetran marks as deleted.")] = False,
 ) -> None:
@@ -191,16 +193,15 @@ def as_of(
 
     Example: history-assets as-of salesforce.account 2026-11-20
 
-    Example: history-assets as-of crm.lead 2026-11-20 --format csv --output a.csv
+    Example: history-assets as-of crm.lead 2026-11-20 --output lead.csv
     """
     from history_assets.history import History
 
-    if format is Format.PARQUET and output is None:
-        raise UsageError("found --format parquet without --output: expected a file to write to, such as --output table.parquet")
+    form = format_of(format, output)
     _, warehouse = _open()
     found = History(warehouse).as_of(table, date, deleted=deleted)
     heed()
-    write(found, format, output)
+    write(found, form, output)
 
 
 @app.command()
