@@ -19,7 +19,6 @@ from history_assets.cli_tables import Format, format_of, write
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
 from history_assets.interrupts import heed, noticed
-from history_assets.own_process import OwnProcess
 from history_assets.terminal import bar, err, grid, out, print_document
 
 if TYPE_CHECKING:
@@ -28,20 +27,15 @@ if TYPE_CHECKING:
     from history_assets.warehouse.base import Warehouse
 
 WRONG_USE = 2
-STOPPED = 128 + signal.SIGINT
 _WRONG_USE = (UsageError, SettingsError, HistoryMissingError, WarehouseError)
 
 
 class _Stoppable(TyperGroup):
-    """Commands that Ctrl-C ends in one line."""
+    """Commands that Ctrl-C ends, whatever they do."""
 
     def invoke(self, ctx: Any) -> Any:
-        try:
-            with noticed():
-                return super().invoke(ctx)
-        except KeyboardInterrupt:
-            err.print("stopped: what was done is kept, nothing is half-done; run it again to go on", markup=False, style="red")
-            raise typer.Exit(STOPPED) from None
+        with noticed():
+            return super().invoke(ctx)
 
 
 app = typer.Typer(
@@ -57,16 +51,6 @@ app.add_typer(script_app, name="script")
 DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]
 SchemaOption = Annotated[list[str] | None, typer.Option("--schema", help="A schema by its real name; can be repeated.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
-
-
-def program() -> None:
-    """Be the command ``history-assets``: ``main`` in a process of its own."""
-    process = OwnProcess()
-    try:
-        main()
-    except SystemExit as end:
-        process.code = end.code if isinstance(end.code, int) else 0 if end.code is None else None
-        raise
 
 
 def main() -> None:

@@ -70,9 +70,10 @@ def write(table: "pa.Table", form: Format, output: Path | None) -> None:
         with _in_place_of(output) as unfinished:
             _write(table, form, unfinished)
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
         raise UsageError(
-            f"found {output} not to be written ({error.strerror or error}), expected a file in a folder that is there, with "
-            "room for it: give another --output"
+            f"found {output} not to be written ({reason}), expected a file in a folder that is there, with room for it: give "
+            "another --output"
         ) from error
 
 
