@@ -125,7 +125,7 @@ def grid(dates: Sequence[dt.date], rows: Mapping[str, "Sequence[Night]"], width:
 def _style(night: "Night") -> str:
     if night.quarantined:
         return "red"
-    return "" if night.applied and night.applied >= (night.cloned or 0) else "yellow"
+    return "" if night.before or (night.applied and night.applied >= (night.cloned or 0)) else "yellow"
 
 
 def _printable(name: str) -> str:

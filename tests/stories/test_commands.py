@@ -253,15 +253,16 @@ def test_status_tells_programs_what_it_tells_people(run: Run) -> None:
     with time_machine.travel(f"{DAY}T12:00+00:00"):
         code, printed, complaint = run("status", "--days", "3", "--json")
 
+    fine = {"quarantined": 0, "unreadable": False}
     assert (code, complaint) == (0, "")
     assert json.loads(printed) == {
         "schemas": [
             {
                 "schema": "crm",
                 "nights": [
-                    {"date": "2026-11-19", "state": "missing", "cloned": None, "applied": 0, "quarantined": 0},
-                    {"date": DAY_BEFORE, "state": "applied", "cloned": 1, "applied": 1, "quarantined": 0},
-                    {"date": DAY, "state": "applied", "cloned": 1, "applied": 1, "quarantined": 0},
+                    {"date": "2026-11-19", "state": "-", "cloned": None, "applied": 0, "before": True, **fine},
+                    {"date": DAY_BEFORE, "state": "applied", "cloned": 1, "applied": 1, "before": False, **fine},
+                    {"date": DAY, "state": "applied", "cloned": 1, "applied": 1, "before": False, **fine},
                 ],
             }
         ]
