@@ -5,6 +5,8 @@ BIN := .venv/bin
 STORIES := $(addprefix tests/stories/test_,gates.py columns.py verify.py unchanged.py timelines_unchanged.py)
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+# By its folder: a script beside a checkout named history_assets would find that instead of a package that a finder knows.
+EDITABLE := --config-settings editable_mode=compat --editable
 
 .PHONY: demo test test-slow bench audit clean
 
@@ -31,11 +33,11 @@ bench: .venv/installed-test
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python setup.cfg constraints.txt
-	$(PIP) install --constraint constraints.txt --editable .
+	$(PIP) install --constraint constraints.txt $(EDITABLE) .
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(PIP) install --constraint constraints.txt --editable '.[test]'
+	$(PIP) install --constraint constraints.txt $(EDITABLE) '.[test]'
 	touch $@
 
 # Known vulnerabilities of what is pinned; asks public databases.

@@ -15,11 +15,10 @@ import typer
 from typer.core import TyperGroup
 
 from history_assets.cli_scripts import FAILED, script_app
-from history_assets.cli_tables import Format, write
+from history_assets.cli_tables import Format, format_of, write
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
 from history_assets.interrupts import heed, noticed
-from history_assets.own_process import OwnProcess
 from history_assets.terminal import bar, err, grid, out, print_document
 
 if TYPE_CHECKING:
@@ -28,20 +27,15 @@ if TYPE_CHECKING:
     from history_assets.warehouse.base import Warehouse
 
 WRONG_USE = 2
-STOPPED = 128 + signal.SIGINT
 _WRONG_USE = (UsageError, SettingsError, HistoryMissingError, WarehouseError)
 
 
 class _Stoppable(TyperGroup):
-    """Commands that Ctrl-C ends in one line."""
+    """Commands that Ctrl-C ends, whatever they do."""
 
     def invoke(self, ctx: Any) -> Any:
-        try:
-            with noticed():
-                return super().invoke(ctx)
-        except KeyboardInterrupt:
-            err.print("stopped: what was done is kept, nothing is half-done; run it again to go on", markup=False, style="red")
-            raise typer.Exit(STOPPED) from None
+        with noticed():
+            return super().invoke(ctx)
 
 
 app = typer.Typer(
@@ -57,16 +51,6 @@ app.add_typer(script_app, name="script")
 DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]
 SchemaOption = Annotated[list[str] | None, typer.Option("--schema", help="A schema by its real name; can be repeated.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
-
-
-def program() -> None:
-    """Be the command ``history-assets``: ``main`` in a process of its own."""
-    process = OwnProcess()
-    try:
-        main()
-    except SystemExit as end:
-        process.code = end.code if isinstance(end.code, int) else 0 if end.code is None else None
-        raise
 
 
 def main() -> None:
@@ -181,7 +165,9 @@ def run(
 def as_of(
     table: Annotated[str, typer.Argument(metavar="SCHEMA.TABLE", help="The table, by its real names.")],
     date: Annotated[str, typer.Argument(metavar="DATE", help="The clone date, YYYY-MM-DD.")],
-    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,  # noqa: A002 - the option's name
+    format: Annotated[  # noqa: A002 - the option's name
+        Format | None, typer.Option("--format", help="How to write it; by default as the file is called, else a table.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="A file; by default the terminal.")] = None,
     deleted: Annotated[bool, typer.Option("--deleted", help="With the rows that Fivetran marks as deleted.")] = False,
 ) -> None:
@@ -189,16 +175,15 @@ def as_of(
 
     Example: history-assets as-of salesforce.account 2026-11-20
 
-    Example: history-assets as-of crm.lead 2026-11-20 --format csv --output a.csv
+    Example: history-assets as-of crm.lead 2026-11-20 --output lead.csv
     """
     from history_assets.history import History
 
-    if format is Format.PARQUET and output is None:
-        raise UsageError("found --format parquet without --output: expected a file to write to, such as --output table.parquet")
+    form = format_of(format, output)
     _, warehouse = _open()
     found = History(warehouse).as_of(table, date, deleted=deleted)
     heed()
-    write(found, format, output)
+    write(found, form, output)
 
 
 @app.command()

@@ -13,6 +13,10 @@ import socket
 import threading
 from collections.abc import Iterator
 
+STOPPED = "stopped: what was done is kept, nothing is half-done; run it again to go on"
+STOPPED_CODE = 128 + signal.SIGINT
+"""What a command says and gives as its exit code, once it is."""
+
 _TOLD = {signal.SIGINT, signal.SIGTERM}
 
 

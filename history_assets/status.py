@@ -17,13 +17,14 @@ from history_assets.warehouse.values import Clone, Status
 @dataclasses.dataclass(frozen=True)
 class Night:
     """One schema on one date: tables in its clone, nothing where there is none or one that is ``unreadable``; tables applied;
-    tables held back.
+    tables held back; whether the date is ``before`` the first night of a schema that has one.
     """
 
     cloned: int | None
     applied: int
     quarantined: int
     unreadable: bool = False
+    before: bool = False
 
     def __str__(self) -> str:
         if self.quarantined:
@@ -31,7 +32,7 @@ class Night:
         if self.unreadable:
             return "clone unreadable"
         if self.cloned is None:
-            return "applied, clone gone" if self.applied else "missing"
+            return "applied, clone gone" if self.applied else "-" if self.before else "missing"
         if self.applied == 0:
             return "cloned"
         return "applied" if self.applied >= self.cloned else f"{self.applied}/{self.cloned}"
@@ -46,11 +47,16 @@ def recent(warehouse: Warehouse, newest: dt.date, days: int) -> tuple[list[dt.da
     ledger = warehouse.ledger(None, (dates[0], dates[-1]))
     nights = collections.Counter((row.schema, row.date, row.status) for row in ledger)
     found, unread = warehouse.readable()
-    current = [schema.name for schema in found.schemas]
-    names = sorted({*current, *unread, *warehouse.clone_dates(), *(schema.name for schema in warehouse.histories().schemas)})
+    current, cloned_on = [schema.name for schema in found.schemas], warehouse.clone_dates()
+    names = sorted({*current, *unread, *cloned_on, *(schema.name for schema in warehouse.histories().schemas)})
     if not names:
         raise UsageError(warehouse.nothing_to_clone())
     clones = warehouse.find_clones(names, dates)
+    older = {row.schema for row in warehouse.applied_before(names, dates[0])}
+    begun = {name: set(cloned_on.get(name, ())) for name in names}
+    for row in ledger:
+        begun.setdefault(row.schema, set()).add(row.date)
+    firsts = {name: min(begun[name], default=dates[0]) for name in names if name not in older}
 
     def night(name: str, date: dt.date) -> Night:
         clone = clones.get((name, date))
@@ -60,6 +66,7 @@ def recent(warehouse: Warehouse, newest: dt.date, days: int) -> tuple[list[dt.da
             nights[name, date, Status.APPLIED],
             nights[name, date, Status.QUARANTINED],
             isinstance(clone, WarehouseError),
+            date < firsts.get(name, date),
         )
 
     return dates, {name: [night(name, date) for date in dates] for name in names}

@@ -29,6 +29,11 @@ def legible(text: str, kept: str = "") -> str:
     return "".join(each if each.isprintable() or each in kept else ascii(each)[1:-1] for each in text)
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things in words, of which one has no s at its end."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
 class Lines(Console):
     """A console that shows texts as they are, each on the line or lines that it is given."""
 
@@ -120,7 +125,7 @@ def grid(dates: Sequence[dt.date], rows: Mapping[str, "Sequence[Night]"], width:
 def _style(night: "Night") -> str:
     if night.quarantined:
         return "red"
-    return "" if night.applied and night.applied >= (night.cloned or 0) else "yellow"
+    return "" if night.before or (night.applied and night.applied >= (night.cloned or 0)) else "yellow"
 
 
 def _printable(name: str) -> str:

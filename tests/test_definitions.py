@@ -49,7 +49,7 @@ ORDER = [
     "doctor",
     "definitions", "nights", "sandbox.shapes", "sandbox.invented", "sandbox.salesforce", "sandbox.zendesk", "sandbox.stripe",
     "sandbox.shop", "sandbox.connectors", "sandbox.files", "sandbox.sync", "sandbox", "serving", "demo",
-    "terminal", "cli_tables", "cli_scripts", "cli",
+    "terminal", "cli_tables", "cli_scripts", "cli", "program",
 ]
 # fmt: on
 

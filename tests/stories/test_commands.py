@@ -78,6 +78,7 @@ def test_wrong_use_is_one_line_exit_2_and_nothing_written(run: Run, story_home: 
         ("run", "--date", "1969-01-01"): "a clone date was expected: give one from 1970-01-01 to 9998-12-31",
         ("as-of", "crm.account", "today"): "found 'today' where a clone date was expected",
         ("as-of", "crm.account", DAY, "--format", "parquet"): "found --format parquet without --output",
+        ("as-of", "crm.account", DAY, "--output", "account.txt"): "expected a file called .csv or .parquet, or --format",
     }.items():
         code, printed, complaint = run(*words)
         assert (code, printed, complaint.count("\n")) == (2, "", 1), words
@@ -164,7 +165,7 @@ def test_a_night_can_be_run_again(run: Run) -> None:
 def test_as_of_writes_csv_of_that_day(date: str, name: str, run: Run, tmp_path: Path) -> None:
     file = tmp_path / "account.csv"
 
-    assert run("as-of", "crm.account", date, "--format", "csv", "--output", str(file)) == (0, "", "")
+    assert run("as-of", "crm.account", date, "--output", str(file)) == (0, "", "")
 
     rows = list(csv.DictReader(io.StringIO(file.read_text())))
     assert sorted((row["id"], row["name"]) for row in rows) == [("1", name), ("3", 'a,"b')]
@@ -173,7 +174,7 @@ def test_as_of_writes_csv_of_that_day(date: str, name: str, run: Run, tmp_path: 
 def test_as_of_writes_parquet_typed_as_the_source(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "account.parquet"
 
-    assert run("as-of", "crm.account", DAY, "--format", "parquet", "--output", str(file), "--deleted")[0] == 0
+    assert run("as-of", "crm.account", DAY, "--output", str(file), "--deleted")[0] == 0
 
     found = pyarrow.parquet.read_table(file)
     assert found.schema == pa.schema(
@@ -252,15 +253,16 @@ def test_status_tells_programs_what_it_tells_people(run: Run) -> None:
     with time_machine.travel(f"{DAY}T12:00+00:00"):
         code, printed, complaint = run("status", "--days", "3", "--json")
 
+    fine = {"quarantined": 0, "unreadable": False}
     assert (code, complaint) == (0, "")
     assert json.loads(printed) == {
         "schemas": [
             {
                 "schema": "crm",
                 "nights": [
-                    {"date": "2026-11-19", "state": "missing", "cloned": None, "applied": 0, "quarantined": 0},
-                    {"date": DAY_BEFORE, "state": "applied", "cloned": 1, "applied": 1, "quarantined": 0},
-                    {"date": DAY, "state": "applied", "cloned": 1, "applied": 1, "quarantined": 0},
+                    {"date": "2026-11-19", "state": "-", "cloned": None, "applied": 0, "before": True, **fine},
+                    {"date": DAY_BEFORE, "state": "applied", "cloned": 1, "applied": 1, "before": False, **fine},
+                    {"date": DAY, "state": "applied", "cloned": 1, "applied": 1, "before": False, **fine},
                 ],
             }
         ]

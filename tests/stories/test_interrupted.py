@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from history_assets import interrupts
 from history_assets.killed import killed_sensor
 from history_assets.nights import open_instance
 from history_assets.records import UNFINISHED
@@ -21,8 +22,8 @@ from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
 
 DATES = [dt.date(2026, 11, 20), dt.date(2026, 11, 21)]
-STOPPED = "stopped: what was done is kept, nothing is half-done; run it again to go on\n"
-PROGRAM = [sys.executable, "-c", "from history_assets.cli import program; program()"]
+STOPPED = f"{interrupts.STOPPED}\n"
+PROGRAM = [sys.executable, "-c", "from history_assets.program import program; program()"]
 PATIENCE = 300
 
 

@@ -52,7 +52,7 @@ NOT_RUN = {
     "python -m tests.stories.test_timelines 10000": _LONG,
     "python -m tests.stories.test_timelines_unchanged 2000": _LONG,
     "pytest tests/stories/test_gates.py --engine snowflake": "a test of its own, of make test-slow",
-    "pip install --constraint constraints.txt --editable '.[examples]'": "it installs",
+    "pip install --constraint constraints.txt --config-settings editable_mode=compat --editable '.[examples]'": "it installs",
     "export HISTORY_HOME=.backtest": "nothing runs with it here",
     "HISTORY_INCLUDE=salesforce history-assets demo --days 28 --no-ui": "28 nights; told by test_examples",
     "python examples/backtest.py": "run by test_examples",

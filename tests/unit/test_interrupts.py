@@ -2,12 +2,13 @@
 
 import contextlib
 import signal
+import subprocess
 import sys
 import threading
 
 import pytest
 
-from history_assets.interrupts import heed, noticed
+from history_assets.interrupts import STOPPED, STOPPED_CODE, heed, noticed
 
 
 def fail(error: Exception) -> None:
@@ -77,3 +78,22 @@ def test_in_other_threads_there_is_nothing_to_notice() -> None:
     thread.join()
 
     assert said == ["done"]
+
+
+def test_a_command_that_is_stopped_while_it_is_imported_says_so_in_a_line() -> None:
+    program = """if True:
+        import signal, sys
+        from history_assets.program import program
+
+        class Pressing:
+            def find_spec(self, name, *_):
+                if name == "history_assets.cli":
+                    signal.raise_signal(signal.SIGINT)
+
+        sys.meta_path.insert(0, Pressing())
+        program()
+    """
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (STOPPED_CODE, "", f"{STOPPED}\n")
