@@ -6,6 +6,7 @@ Belongs here: in which order it is looked at, and where it ends. Does not belong
 
 from collections.abc import Callable, Iterator
 
+from history_assets.clones import check_clones
 from history_assets.errors import HistoryError
 from history_assets.fivetran.api import FivetranApi
 from history_assets.folding import check_rule
@@ -24,7 +25,8 @@ def examine(read_settings: Callable[[], Settings], open_warehouse: Callable[[Set
         warehouse = open_warehouse(settings)
         yield from warehouse.checks()
         doing = "the cutoff of clone dates"
-        check_rule(warehouse)
+        # The ledger has the rule itself, but may be in a warehouse that is asleep.
+        (check_clones if warehouse.reaches_back else check_rule)(warehouse)
         yield Check(f"{doing}, at {settings.cutoff:%H:%M} in {settings.timezone.key}", True)
         if settings.fivetran:
             doing = "Fivetran's API"
