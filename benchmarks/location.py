@@ -28,7 +28,7 @@ from benchmarks.landed import FIRST, Landed, Size
 from benchmarks.processes import environment, run_command
 from benchmarks.records import hand_over, repeat_night
 from benchmarks.served import REPOSITORY, Served, served
-from history_assets.serving import LOCATION
+from history_assets.nights import LOCATION
 
 _PAGES = Path(__file__).with_name("pages")
 _VISIBLE = 10

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from history_assets import __version__
 from history_assets.cli_scripts import FAILED, script_app
 from history_assets.cli_tables import Format, format_of, write
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
@@ -46,6 +47,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(script_app, name="script")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(__version__, markup=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None: ...
 
 
 DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]

@@ -20,7 +20,8 @@ from rich.console import Console
 
 from history_assets.errors import UsageError
 from history_assets.own_process import USUAL_UMASK
-from history_assets.terminal import counted, err, legible
+from history_assets.terminal import err, legible
+from history_assets.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from history_assets.nights import run_night
+from history_assets import dbt_files
+from history_assets.nights import run_checks, run_night
 from history_assets.progress import Watch
 from history_assets.sandbox import Sandbox
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
+from history_assets.wording import counted
 
 _BEFORE_CUTOFF = dt.timedelta(hours=1)
 """When the simulated connectors begin to sync, before each cutoff; they are done well before it."""
@@ -40,6 +42,7 @@ def run_demo(
     sandbox = Sandbox(settings.home / "raw")
     synced = sandbox.last_sync()
     failures: list[str] = []
+    earlier = _nights(warehouse)
     began = time.monotonic()
     for date in dates:
         start = cutoffs.at(date) - _BEFORE_CUTOFF
@@ -52,17 +55,25 @@ def run_demo(
             report = run_night(settings, warehouse, date, watch=watch)
         failures += report.failures
         say(f"{date}: {report.said()}")
+    if earlier:
+        are = "was" if len(earlier) == 1 else "were"
+        say(f"{counted(len(earlier), 'night')} {are} there already, from {min(earlier)} on; another HISTORY_HOME begins anew")
+    # The nights have said what came of these schemas.
+    dbt_files.remember_raw(settings.home, warehouse.inventory())
+    with watching() as watch:
+        watch("checking the newest night", 0, None)
+        failures += run_checks(settings, warehouse)
     _summarize(settings, warehouse, say, time.monotonic() - began)
     return failures
 
 
 def _summarize(settings: Settings, warehouse: Warehouse, say: Callable[[str], Any], seconds: float) -> None:
-    clones, ledger = warehouse.clone_dates(), warehouse.ledger()
-    dates = {date for each in clones.values() for date in each}
+    clones, ledger, dates = warehouse.clone_dates(), warehouse.ledger(), _nights(warehouse)
     tables = {(row.schema, row.table) for row in ledger}
     say(
-        f"\n{len(dates)} nights of {len(clones)} schemas: {sum(map(len, clones.values()))} clones, {len(tables)} histories, "
-        f"{len(ledger)} table-nights folded, in {seconds:.0f} s. All of it is in {settings.home}."
+        f"\n{counted(len(dates), 'night')} of {counted(len(clones), 'schema')}: {sum(map(len, clones.values()))} clones, "
+        f"{len(tables)} histories, {counted(len(ledger), 'table-night')} folded, in {seconds:.0f} s. "
+        f"All of it is in {settings.home}."
     )
     if ledger:
         example = max(ledger, key=lambda row: (row.closed, row.table))
@@ -72,3 +83,7 @@ def _summarize(settings: Settings, warehouse: Warehouse, say: Callable[[str], An
         say("Try:")
         for command in (f"as-of {example.schema}.{example.table} {first}", "verify", "status"):
             say(f"  {home}{program} {command}")
+
+
+def _nights(warehouse: Warehouse) -> set[dt.date]:
+    return {date for each in warehouse.clone_dates().values() for date in each}

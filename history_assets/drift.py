@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
 from history_assets.markdown import escaped
+from history_assets.wording import counted
 
 
 class Kind(enum.StrEnum):
@@ -70,9 +71,9 @@ def _schemas(before: Inventory, after: Inventory) -> Iterator[Change]:
     old, new = ({schema.name: schema for schema in inventory.schemas} for inventory in (before, after))
     for name in _names(old, new):
         if name not in new:
-            yield Change(Kind.GONE_SCHEMA, name, before=_count(len(old[name].tables), "table"))
+            yield Change(Kind.GONE_SCHEMA, name, before=counted(len(old[name].tables), "table"))
         elif name not in old:
-            yield Change(Kind.NEW_SCHEMA, name, after=_count(len(new[name].tables), "table"))
+            yield Change(Kind.NEW_SCHEMA, name, after=counted(len(new[name].tables), "table"))
         else:
             yield from _tables(old[name], new[name])
 
@@ -83,7 +84,7 @@ def _tables(before: Schema, after: Schema) -> Iterator[Change]:
         if name not in new:
             yield Change(Kind.GONE_TABLE, after.name, name)
         elif name not in old:
-            yield Change(Kind.NEW_TABLE, after.name, name, after=_count(len(new[name].columns), "column"))
+            yield Change(Kind.NEW_TABLE, after.name, name, after=counted(len(new[name].columns), "column"))
         elif old[name] != new[name]:
             yield from _columns(after.name, old[name], new[name])
             yield from _key(after.name, old[name], new[name])
@@ -125,10 +126,6 @@ def _names(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
 
 def _listed(columns: Iterator[Column]) -> str:
     return ", ".join(column.name for column in columns)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from dagster._serdes import ConfigurableClassData
 
 from history_assets import dbt_files
@@ -26,7 +27,7 @@ from history_assets.folding import check_rule
 from history_assets.gates import Gate
 from history_assets.interrupts import heed, noticed
 from history_assets.inventory import Inventory
-from history_assets.jobs import CLONES_JOB, SCRIPTS_JOB, SNAPSHOTS_JOB, range_tags
+from history_assets.jobs import CHECKS_JOB, CLONES_JOB, SCRIPTS_JOB, SNAPSHOTS_JOB, range_tags
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
 from history_assets.progress import Watch, unwatched
@@ -37,7 +38,13 @@ from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.values import Status
 
+LOCATION = "history_assets"
+"""Name of the code location in the Dagster UI."""
+
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+_TAGS = {"user": "history-assets", REPOSITORY_LABEL_TAG: f"__repository__@{LOCATION}"}
+"""Who has launched a run, and by what Dagster's pages find it among those of a job, as if its server had launched it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +167,17 @@ def run_nights(
     return [_report(date, histories, made, folded) for date in dates], failures
 
 
+def run_checks(settings: Settings, warehouse: Warehouse) -> list[str]:
+    """Check the newest night of every schema, and return a line for what is wrong."""
+    job = build_definitions(settings, warehouse=warehouse).resolve_job_def(CHECKS_JOB)
+    with _open_without_streams(settings) as instance, noticed():
+        result = job.execute_in_process(run_config=_QUIET, instance=instance, tags=_TAGS, raise_on_error=False)
+        heed()
+    checks = result.get_asset_check_evaluations()
+    wrong = [check for check in checks if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR]
+    return [*_failures(result), *(f"{check.asset_key.to_user_string()}: {check.description}" for check in wrong)]
+
+
 def run_script(settings: Settings, warehouse: Warehouse, script: Script, date: dt.date | None) -> list[str]:
     """Run a script of the folder, for a date where it has dates, by default the newest, and return a line for what failed.
 
@@ -230,7 +248,7 @@ def _run(
             run_config=_QUIET | config,
             instance=instance,
             partition_key=asked.partition_key,
-            tags=asked.tags,
+            tags={**asked.tags, **_TAGS},
             raise_on_error=False,
         )
         heed()

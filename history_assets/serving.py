@@ -17,13 +17,10 @@ from pathlib import Path
 import yaml
 
 from history_assets.errors import UsageError, WarehouseError
-from history_assets.nights import dagster_home
+from history_assets.nights import LOCATION, dagster_home
 from history_assets.settings import Settings
 
 HOST = "127.0.0.1"
-LOCATION = "history_assets"
-"""Name of the code location in the Dagster UI."""
-
 _START_TIMEOUT = 120
 """Seconds that each of them may take to answer."""
 

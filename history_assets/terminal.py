@@ -29,11 +29,6 @@ def legible(text: str, kept: str = "") -> str:
     return "".join(each if each.isprintable() or each in kept else ascii(each)[1:-1] for each in text)
 
 
-def counted(number: int, what: str) -> str:
-    """Return a number of things in words, of which one has no s at its end."""
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
-
-
 class Lines(Console):
     """A console that shows texts as they are, each on the line or lines that it is given."""
 

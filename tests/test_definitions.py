@@ -27,8 +27,8 @@ from tests.unit.test_markdown import HOSTILE, read
 PACKAGE = Path(__file__).parent.parent / "history_assets"
 # fmt: off
 ORDER = [
-    "errors", "naming", "markdown", "dates", "gates", "own_process", "interrupts", "progress", "lifelines", "credentials",
-    "settings", "inventory",
+    "errors", "wording", "naming", "markdown", "dates", "gates", "own_process", "interrupts", "progress", "lifelines",
+    "credentials", "settings", "inventory",
     "warehouse.files", "warehouse.values", "warehouse.statements", "warehouse.base", "warehouse.platform_log",
     "warehouse.ledger_sql", "warehouse.history_sql", "warehouse.reading_sql", "warehouse.spine_sql", "warehouse.functions_sql",
     "warehouse.duckdb_files", "warehouse.duckdb_log", "warehouse.duckdb_clones", "warehouse.duckdb_history",

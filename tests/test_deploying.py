@@ -26,7 +26,7 @@ from dagster_webserver.cli import dagster_webserver
 from history_assets import __version__
 from history_assets.credentials import FIVETRAN, SNOWFLAKE, FivetranCredentials, SnowflakeCredentials
 from history_assets.event_log import BATCH, BATCH_VARIABLE
-from history_assets.serving import LOCATION
+from history_assets.nights import LOCATION
 from history_assets.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]

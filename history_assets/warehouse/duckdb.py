@@ -159,7 +159,8 @@ class DuckDBWarehouse(Warehouse):
     def checks(self) -> Iterator[Check]:
         home = self.settings.home
         writable = os.access(home, os.W_OK)
-        yield Check(f"the folder {home}", writable, "set HISTORY_HOME to a folder that can be written")
+        reason = "that can be written" if home.is_dir() else "that is there, or try `history-assets demo`"
+        yield Check(f"the folder {home}", writable, f"set HISTORY_HOME to a folder {reason}")
         files = [self._unlocked(self.raw / f"{name}{_SUFFIX}") for name in self.landing_schemas()]
         yield from files
         if all(file.ok for file in files):  # else one would be waited for

@@ -31,8 +31,8 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._utils.error import SerializableErrorInfo, serializable_error_info_from_exc_info
 
 from history_assets.jobs import CLONES_JOB
+from history_assets.nights import LOCATION
 from history_assets.partitions import PARTITIONS
-from history_assets.serving import LOCATION
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _DATA: dict[InstigatorType, Any] = {

@@ -151,6 +151,15 @@ def test_a_night_is_cloned_and_folded(run: Run, watched: list[tuple[str, int, in
     ]
 
 
+def test_the_runs_of_a_command_are_found_with_their_job(run: Run) -> None:
+    with dg.DagsterInstance.get() as instance:
+        found = instance.get_runs(
+            dg.RunsFilter(job_name="clones", tags={".dagster/repository": "__repository__@history_assets"})
+        )
+
+    assert [each.tags["user"] for each in found] == ["history-assets"]
+
+
 def test_a_second_night_sees_what_changed(run: Run, story_home: Path) -> None:
     Landing(story_home).execute("crm", "2026-11-20T22:00", "update account set name = 'Änn' where id = 1")
 

@@ -144,7 +144,7 @@ def test_a_file_whose_writing_is_stopped_is_as_it_was(landed: None, environment:
     file = folder / "account.txt"
     file.write_text("as it was")
     assert typed(["run", "--date", "2026-11-20", "--schema", "crm"], environment)[0] == 0
-    words = ["as-of", "crm.account", "2026-11-20", "--output", str(file)]
+    words = ["as-of", "crm.account", "2026-11-20", "--format", "table", "--output", str(file)]
 
     assert stopped(words, environment, lambda: len(list(folder.iterdir())) > 1) == (130, "", STOPPED)
 

@@ -10,6 +10,7 @@ import sqlglot
 from sqlglot import expressions
 from typer.testing import CliRunner
 
+from history_assets import __version__
 from history_assets.cli import app
 from history_assets.credentials import SnowflakeCredentials, exact_name
 from history_assets.doctor import examine
@@ -318,3 +319,13 @@ def test_fivetrans_api_is_asked_where_it_is_configured(
             "set FIVETRAN_API_KEY and FIVETRAN_API_SECRET to a key that is valid",
         ),
     ]
+
+
+def test_a_home_that_is_not_there_is_told_from_a_locked_one(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+    remedy = next(iter(DuckDBWarehouse(make_settings(home=tmp_path / "none")).checks())).remedy
+
+    assert remedy == "set HISTORY_HOME to a folder that is there, or try `history-assets demo`"
+
+
+def test_the_version_is_said() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"{__version__}\n"
