@@ -5,6 +5,7 @@ Belongs here: what is typed and what is shown. Does not belong here: any work. E
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import signal
 import sys
@@ -64,6 +65,11 @@ def _every_command(
 DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]
 SchemaOption = Annotated[list[str] | None, typer.Option("--schema", help="A schema by its real name; can be repeated.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
+
+
+def program() -> None:
+    """Be the command as an editable installation of before ``program`` calls it, which a newer checkout does not change."""
+    importlib.import_module("history_assets.program").program()
 
 
 def main() -> None:

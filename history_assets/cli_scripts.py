@@ -77,7 +77,8 @@ def run(
         raise UsageError(script.reason)
     if path.parent != settings.scripts:
         raise UsageError(f"found {path} outside of HISTORY_SCRIPTS={settings.scripts}: move it there for it to run")
-    failures = run_script(settings, open_warehouse(settings), script, parse_date(date) if date else None)
+    asked = parse_date(date) if date else None
+    failures = run_script(settings, open_warehouse(settings), script, asked, lambda line: err.print(line, markup=False))
     for failure in failures:
         err.print(f"error: {failure}", markup=False, style="red")
     if failures:

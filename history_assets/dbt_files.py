@@ -25,7 +25,7 @@ from pathlib import Path
 import yaml
 
 from history_assets.errors import ProjectError
-from history_assets.inventory import Inventory, Schema, Table
+from history_assets.inventory import Inventory, KeySource, Schema, Table
 from history_assets.markdown import escaped
 from history_assets.naming import clone_key, encode, refusal, snapshot_name, table_name
 
@@ -221,5 +221,12 @@ def _schema_yaml(schema: Schema) -> str:
 
 
 def _key_text(table: Table) -> str:
-    columns = escaped(", ".join(table.key))
-    return "the whole row is its key" if table.key_source == "whole row" else f"key {columns} ({table.key_source})"
+    if table.key_source is KeySource.WHOLE_ROW:
+        return "the whole row is its key"
+    if table.key_source is KeySource.SURROGATE:
+        return "its key is Fivetran's own row id"
+    return f"key {escaped(', '.join(table.key))}, as {_SAYS[table.key_source]}"
+
+
+_SAYS = {KeySource.DECLARED: "Fivetran declares it", KeySource.CONFIGURED: "HISTORY_KEYS says"}
+"""Who says what a table's key is."""

@@ -34,7 +34,8 @@ def shows_columns(inventory: Inventory) -> bool:
 def history_columns(table: Table) -> dg.TableSchemaMetadataValue:
     """Return the columns of a table's history: its own, with the key marked, and since when and until when a row was known."""
     key = set(table.gate_key)
-    columns = (_column(column.name, column.type, column.name in key) for column in table.columns)
+    said = "The key." if len(key) == 1 else "Part of the key."
+    columns = (_column(column.name, column.type, said if column.name in key else None) for column in table.columns)
     return dg.MetadataValue.table_schema(dg.TableSchema([*columns, *_INTERVAL]))
 
 
@@ -54,5 +55,5 @@ def clones_of(schema: str) -> dg.DagsterAssetMetadataValue:
 
 
 @functools.cache  # most tables share theirs with others
-def _column(name: str, kind: str, is_key: bool) -> dg.TableColumn:
-    return dg.TableColumn(name, kind, "Part of the key." if is_key else None)
+def _column(name: str, kind: str, said: str | None) -> dg.TableColumn:
+    return dg.TableColumn(name, kind, said)

@@ -8,7 +8,7 @@ import dataclasses
 import datetime as dt
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
 from history_assets.progress import Watch, unwatched
 from history_assets.refresh import Refreshed, refresh
+from history_assets.scripts.environments import is_made
 from history_assets.scripts.folder import Script, read_folder
 from history_assets.scripts.links import link, unmatched
 from history_assets.settings import Settings
@@ -178,8 +179,12 @@ def run_checks(settings: Settings, warehouse: Warehouse) -> list[str]:
     return [*_failures(result), *(f"{check.asset_key.to_user_string()}: {check.description}" for check in wrong)]
 
 
-def run_script(settings: Settings, warehouse: Warehouse, script: Script, date: dt.date | None) -> list[str]:
+def run_script(
+    settings: Settings, warehouse: Warehouse, script: Script, date: dt.date | None, say: Callable[[str], Any]
+) -> list[str]:
     """Run a script of the folder, for a date where it has dates, by default the newest, and return a line for what failed.
+
+    ``say`` gets a line of what takes long.
 
     Raises UsageError where there is no home, no history of what it is after, or none of them on the date.
     """
@@ -214,6 +219,8 @@ def run_script(settings: Settings, warehouse: Warehouse, script: Script, date: d
             raise UsageError(
                 f"found --date for {script.path.name}, which is after no history and so has no dates: leave it out"
             )
+        if not is_made(settings.home, script.metadata.dependencies):
+            say(f"making the environment of {script.path.name}, once, which takes a while")
         return _failures(_run(build_definitions(settings, warehouse=warehouse), SCRIPTS_JOB, instance, asked, [key], {}))
 
 

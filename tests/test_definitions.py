@@ -253,7 +253,7 @@ def test_every_asset_says_whose_it_is_what_it_holds_and_what_it_is_of(
         assert [record.data for record in nodes[name].metadata["contents"].records] == contents
     columns = nodes["history/crm/account"].metadata["dagster/column_schema"].schema.columns
     assert [(column.name, column.type, column.description) for column in columns[:3]] == [
-        ("id", "INTEGER", "Part of the key."),
+        ("id", "INTEGER", "The key."),
         ("name", "VARCHAR", None),
         ("_fivetran_synced", "TIMESTAMP WITH TIME ZONE", None),
     ]
@@ -281,7 +281,7 @@ def test_names_in_what_is_said_of_assets_do_nothing(
     assert paragraphs == [
         f"The schema {schema} as it was at the cutoff of each date: a zero-copy clone of its 1 tables, frozen.",
         f"The schema {schema} as Fivetran lands it: 1 tables, overwritten.",
-        f"Every version of each row of {schema}.{table}; key `<b> (declared).",
+        f"Every version of each row of {schema}.{table}; key `<b>, as Fivetran declares it.",
         "The script `*a*.py.",
         f"Waits for histories that there are none of yet: {HOSTILE}.",
         f'Broken: `*b*.py, line 3: found after = {HOSTILE!r}, which is no list: write it as ["…", "…"]',

@@ -67,6 +67,11 @@ def environment(home: Path, dependencies: Sequence[str], say: Callable[[str], An
     return python
 
 
+def is_made(home: Path, dependencies: Sequence[str]) -> bool:
+    """Say whether there is an environment for some dependencies."""
+    return (home / "environments" / _name(dependencies) / "bin" / "python").exists()
+
+
 def path_of(python: Path) -> dict[str, str]:
     """Return the variables that make an environment's programs found first."""
     return {"VIRTUAL_ENV": str(python.parent.parent), "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"}

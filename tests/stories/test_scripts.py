@@ -458,6 +458,7 @@ def test_a_script_is_run_by_hand_as_dagster_would(night: Night, command: CliRunn
     failed = command.invoke(app, ["script", "run", "hand"])
 
     assert [each.exit_code for each in done] == [0, 0]
+    assert "making the environment" not in done[1].output
     assert night.stdout("hand") == [(D21, f"{D21}\n"), (D21, f"{D21}\n")]
     assert str(wrong.exception) == (
         "found the date 2026-11-19, expected one on which a history that hand.py is after was folded: the newest is 2026-11-21"

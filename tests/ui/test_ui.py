@@ -120,10 +120,10 @@ def test_the_graph_leads_from_the_landing_schema_to_the_histories(pages: Pages) 
 def test_an_asset_says_what_it_is(pages: Pages) -> None:
     pages.overview("history/crm/account")
 
-    pages.says("Every version of each row of crm.account; key id (declared).")
+    pages.says("Every version of each row of crm.account; key id, as Fivetran declares it.")
     assert pages.table("Column name") == [
         ["Column name", "Type", "Description"],
-        ["id", "INTEGER", "Part of the key."],
+        ["id", "INTEGER", "The key."],
         ["name", "VARCHAR", ""],
         ["_fivetran_synced", "TIMESTAMP WITH TIME ZONE", ""],
         ["dbt_valid_from", "timestamp", "The cutoff from which on the row was known so."],
@@ -135,7 +135,7 @@ def test_an_asset_says_what_it_is(pages: Pages) -> None:
 
 def test_names_in_what_is_said_of_an_asset_are_names(pages: Pages) -> None:
     for key, says in (
-        (history_key(SCHEMA, TABLE), f"Every version of each row of {SCHEMA}.{TABLE}; key <b> (declared)."),
+        (history_key(SCHEMA, TABLE), f"Every version of each row of {SCHEMA}.{TABLE}; key <b>, as Fivetran declares it."),
         (clone_key(SCHEMA), f"The schema {SCHEMA} as it was at the cutoff"),
         (fivetran_key(SCHEMA), f"The schema {SCHEMA} as Fivetran lands it"),
     ):

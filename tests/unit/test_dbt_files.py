@@ -120,7 +120,7 @@ def test_a_table_becomes_a_source_and_a_snapshot() -> None:
             {
                 "name": "sales_x20_force__Order_x20_Item",
                 "relation": "source('sales_x20_force', 'Order_x20_Item')",
-                "description": "Every version of each row of sales force.Order Item; key a (declared).",
+                "description": "Every version of each row of sales force.Order Item; key a, as Fivetran declares it.",
                 "config": {"schema": "sales force", "alias": "Order Item"},
             },
             {
@@ -231,7 +231,7 @@ def test_dbt_reads_every_name_as_it_is_or_it_is_refused(schema: str, name: str, 
     assert (as_dbt(schema).strip(), as_dbt(name).strip()) == (schema, name)
     said = snapshot["description"]
     assert as_dbt(said) == said
-    assert read(said) == as_line(f"Every version of each row of {schema}.{name}; key {column} (declared).")
+    assert read(said) == as_line(f"Every version of each row of {schema}.{name}; key {column}, as Fivetran declares it.")
 
 
 def as_dbt(text: str) -> Any:

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from history_assets import __version__
 from history_assets.interrupts import STOPPED, STOPPED_CODE, heed, noticed
 
 
@@ -97,3 +98,9 @@ def test_a_command_that_is_stopped_while_it_is_imported_says_so_in_a_line() -> N
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (STOPPED_CODE, "", f"{STOPPED}\n")
+
+
+def test_the_command_of_an_older_installation_is_this_one() -> None:
+    command = [sys.executable, "-c", "import sys; from history_assets.cli import program; sys.exit(program())", "--version"]
+
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"{__version__}\n"

@@ -9,7 +9,7 @@ import pytest
 
 from history_assets.errors import ScriptError
 from history_assets.scripts import environments, process
-from history_assets.scripts.environments import environment
+from history_assets.scripts.environments import environment, is_made
 
 
 def wheel(folder: Path, name: str, version: str, source: str) -> None:
@@ -58,7 +58,9 @@ def test_what_a_script_asks_for_wins_and_the_running_installation_is_there(home:
 
 
 def test_an_environment_is_made_once(home: Path, index: Path, said: list[str]) -> None:
+    assert not is_made(home, ["forecast"])
     made = [environment(home, ["forecast"], said.append)]
+    assert is_made(home, ["forecast"])
     for file in index.iterdir():
         file.unlink()  # so that nothing could be installed any more
     made += [environment(home, ["forecast"], said.append) for _ in range(2)]
