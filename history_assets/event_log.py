@@ -29,6 +29,9 @@ from history_assets.own_process import settle
 BATCH_VARIABLE, BATCH = "DAGSTER_EVENT_BATCH_SIZE", "500"
 """How many events Dagster keeps before it stores them; SQLite binds 32,766 values to a statement, 7 are an event's."""
 
+_OWN_FOLDER = 0o700
+"""Permissions of a folder that is its owner's alone."""
+
 
 class BatchingEventLogStorage(SqliteEventLogStorage):
     """The SQLite event log in ``DAGSTER_HOME``, where it is by default, which stores a batch in two transactions."""
@@ -45,7 +48,10 @@ class BatchingEventLogStorage(SqliteEventLogStorage):
         Webserver and daemon load nothing else of this project's; what they write holds rows of the data too.
         """
         settle()
-        return cls(str(Path(os.environ["DAGSTER_HOME"]) / "history" / "runs"), inst_data)
+        databases = Path(os.environ["DAGSTER_HOME"]) / "history"
+        databases.mkdir(exist_ok=True)
+        databases.chmod(_OWN_FOLDER)  # Dagster has opened that of the runs by then, as the process was before
+        return cls(str(databases / "runs"), inst_data)
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store events in their order; those that more hangs on than an asset one by one, as Dagster does."""

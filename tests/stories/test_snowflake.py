@@ -352,7 +352,7 @@ def folds(log: Sequence[Statement], date: str = r"2026-10-\d\d") -> dict[str, li
     """Return the kinds of the statements that were sent for each table on a date, that which sets their tag included."""
     found = collections.defaultdict[str, list[str]](list)
     for statement in log:
-        told = re.search(r"query_tag = '(.*)'$", statement.text)
+        told = re.search(r"query_tag = '(.*?)', ", statement.text)
         tag = re.fullmatch(f"history_assets:fold:(.+):{date}", told[1] if told else statement.tag)
         if tag:
             found[tag[1]].append(statement.kind)

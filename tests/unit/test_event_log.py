@@ -83,6 +83,9 @@ def test_what_servers_write_is_its_owners_alone(tmp_path: Path) -> None:
 
     (index,) = home.glob("history/runs/index.db")
     assert stat.S_IMODE(index.stat().st_mode) == 0o600
+    # What Dagster opens before it looks at our storage was made as the process was, in a folder that nobody else can enter.
+    assert {path.parts[-2] for path in home.rglob("*.db")} == {"history", "runs", "schedules"}
+    assert [path for path in home.iterdir() if path.is_dir() and stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 
 @pytest.mark.parametrize("batch", ["0", "3", "500"])
