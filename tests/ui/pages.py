@@ -75,14 +75,20 @@ class Pages:
 
     def table(self, has: str) -> list[list[str]]:
         """Return the cells of the first table that has a text, row by row, once it is there."""
-        found = self.page.locator("table").filter(has_text=has).first
-        expect(found).to_be_visible()
+        found = self._table(has)
         rows: list[list[str]] = found.evaluate(_ROWS)
         return rows
 
+    def _table(self, has: str) -> Locator:
+        found = self.page.locator("table").filter(has_text=has).first
+        expect(found).to_be_visible()
+        return found
+
     def metadata(self, asset: str, date: str) -> dict[str, str]:
-        """Open an asset's partition and return its metadata, by key."""
+        """Open an asset's partition and return its metadata, by key, once all of it is there: Markdown comes later."""
         self.date(asset, date)
+        for value in self._table("cutoff").locator("td:nth-child(2)").all():
+            expect(value).not_to_be_empty()
         return {key: value for key, value, *_ in self.table("cutoff")}
 
     def plots(self) -> list[str]:
