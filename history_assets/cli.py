@@ -4,31 +4,26 @@ Belongs here: what is typed and what is shown. Does not belong here: any work. E
 """
 
 import contextlib
-import dataclasses
 import importlib
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from history_assets import __version__
-from history_assets.cli_scripts import FAILED, script_app
+from history_assets.cli_checks import doctor, status, verify
+from history_assets.cli_options import FAILED, WRONG_USE, SchemaOption, opened
+from history_assets.cli_scripts import script_app
 from history_assets.cli_tables import Format, format_of, write
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
 from history_assets.gates import Gate
 from history_assets.interrupts import heed, noticed
-from history_assets.terminal import bar, err, grid, out, print_document
+from history_assets.terminal import bar, err, out
 
-if TYPE_CHECKING:
-    from history_assets.settings import Settings
-    from history_assets.verification import Finding
-    from history_assets.warehouse.base import Warehouse
-
-WRONG_USE = 2
 _WRONG_USE = (UsageError, SettingsError, HistoryMissingError, WarehouseError)
 
 
@@ -62,11 +57,6 @@ def _every_command(
 ) -> None: ...
 
 
-DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]
-SchemaOption = Annotated[list[str] | None, typer.Option("--schema", help="A schema by its real name; can be repeated.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
-
-
 def program() -> None:
     """Be the command as an editable installation of before ``program`` calls it, which a newer checkout does not change."""
     importlib.import_module("history_assets.program").program()
@@ -98,7 +88,7 @@ def demo(
 
     # The sandbox never mixes with real data.
     os.environ.setdefault("HISTORY_HOME", ".demo")
-    settings, warehouse = _open()
+    settings, warehouse = opened()
     if settings.engine != "duckdb":
         raise UsageError(f"found HISTORY_ENGINE={settings.engine}: the sandbox is DuckDB's, unset it for the demo")
     if ui:
@@ -128,7 +118,7 @@ def refresh() -> None:
     from history_assets.refresh import refresh as run_refresh
     from history_assets.reloading import reload_code_locations
 
-    settings, warehouse = _open()
+    settings, warehouse = opened()
     dagster_home(settings)
     with bar() as watch:
         result = run_refresh(settings, warehouse, watch=watch)
@@ -165,7 +155,7 @@ def run(
     from history_assets import dbt_files, dbt_run
     from history_assets.dates import parse_dates
 
-    settings, warehouse = _open()
+    settings, warehouse = opened()
     dates, project = parse_dates(date), dbt_files.current(settings.home)
     with bar() as watch, dbt_run.ahead(project.folder, settings) if project else contextlib.nullcontext():
         watch("loading Dagster", 0, None)
@@ -199,98 +189,14 @@ def as_of(
     from history_assets.history import History
 
     form = format_of(format, output)
-    _, warehouse = _open()
+    _, warehouse = opened()
     found = History(warehouse).as_of(table, date, deleted=deleted)
     heed()
     write(found, form, output)
 
 
-@app.command()
-def verify(
-    date: DateOption = None,
-    schema: SchemaOption = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Fold the kept clones of wrong tables again.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Prove that the history as of every night is that night's clone, and that every history agrees with itself.
-
-    Example: history-assets verify --schema salesforce --repair
-
-    Example: history-assets verify --json
-    """
-    import datetime as dt
-
-    from history_assets.dates import parse_date
-    from history_assets.verification import check_asked
-    from history_assets.verification import repair as run_repair
-    from history_assets.verification import verify as run_verify
-
-    _, warehouse = _open()
-    asked = schema, parse_date(date) if date else None
-    check_asked(warehouse, *asked, dt.datetime.now(dt.UTC))
-
-    def look() -> "list[Finding]":
-        with bar(shown=not as_json) as watch:
-            return list(run_verify(warehouse, *asked, watch))
-
-    findings = look()
-    repaired, failed = [], []
-    if repair and (repaired := [finding for finding in findings if finding.problem]):
-        for finding in repaired:
-            err.print(f"repairing: {finding.problem}", markup=False, style="yellow")
-        failed = run_repair(warehouse, findings, lambda line: (err if as_json else out).print(line, markup=False))
-        for failure in failed:
-            err.print(f"error: {failure}", markup=False, style="red")
-        findings = look()
-    problems = [finding for finding in findings if finding.problem]
-    nights = [finding for finding in findings if finding.date]
-    exact = sum(1 for finding in nights if not finding.problem)
-    if as_json:
-        print_document(
-            {
-                "table_nights": len(nights),
-                "exact": exact,
-                "differs": [dataclasses.asdict(finding) for finding in problems],
-                "repaired": [dataclasses.asdict(finding) for finding in repaired],
-                "failed": failed,
-            }
-        )
-    for finding in problems:
-        err.print(f"differs: {finding.problem}", markup=False, style="red")
-    lacking = sorted(set(schema or ()) - {finding.schema for finding in nights})
-    if lacking or not nights:
-        what = f"applied night of {', '.join(lacking)}" if lacking else "applied night"
-        err.print(f"error: found no {what} with a clone to compare with: run a night first", markup=False, style="red")
-    if nights and not as_json:
-        out.print(f"{exact} of {len(nights)} table-nights are exact", markup=False)
-    if problems or lacking or not nights:
-        raise typer.Exit(FAILED)
-
-
-@app.command()
-def status(
-    days: Annotated[int, typer.Option(min=1, max=60, help="How many dates to show.")] = 5, as_json: JsonOption = False
-) -> None:
-    """Show what is cloned and applied on recent dates.
-
-    Example: history-assets status --days 3
-
-    Example: history-assets status --json
-    """
-    import datetime as dt
-
-    from history_assets.status import recent, told
-
-    settings, warehouse = _open()
-    newest = settings.cutoffs().latest(dt.datetime.now(dt.UTC))
-    dates, rows = recent(warehouse, newest, days)
-    if as_json:
-        print_document({"schemas": [{"schema": name, "nights": told(dates, nights)} for name, nights in rows.items()]})
-        return
-    for place, block in enumerate(grid(dates, rows, out.width)):
-        if place:
-            out.print()
-        out.print(block, soft_wrap=False)
+app.command()(verify)
+app.command()(status)
 
 
 @app.command()
@@ -306,14 +212,13 @@ def retention(
     from history_assets.nights import open_instance
     from history_assets.retention import forget_dates, retain
 
-    settings, warehouse = _open()
+    settings, warehouse = opened()
     today = settings.cutoffs().latest(dt.datetime.now(dt.UTC))
     wrong = False
-    for verdict in retain(warehouse, today, dry_run=dry_run):
+    for verdict in retain(warehouse, today, dry_run=dry_run, watching=bar):
         wrong = wrong or verdict.wrong
         shown = (err, "red") if verdict.wrong else (out, None)
         shown[0].print(verdict.said(dry_run=dry_run), markup=False, style=shown[1])
-        heed()
     if not dry_run:
         with open_instance(settings) as instance:
             forget_dates(warehouse, instance, today)
@@ -321,49 +226,4 @@ def retention(
         raise typer.Exit(FAILED)
 
 
-@app.command()
-def doctor(
-    print_setup: Annotated[bool, typer.Option("--print-setup", help="Print a script that sets up Snowflake.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Check settings, connection and privileges, and say how to put right what is missing.
-
-    Example: history-assets doctor
-
-    Example: history-assets doctor --print-setup
-    """
-    from history_assets.doctor import examine
-    from history_assets.settings import Settings
-    from history_assets.warehouse import open_warehouse
-
-    if print_setup and as_json:
-        raise UsageError("found --print-setup with --json, which is a script in SQL: leave one of them out")
-    if print_setup:
-        from history_assets.credentials import SnowflakeCredentials
-        from history_assets.warehouse.snowflake_setup import setup_script
-
-        names = SnowflakeCredentials.names_from_env()
-        out.print(setup_script(Settings.without_credentials(), *names), markup=False, end="")
-        return
-    checks = []
-    for check in examine(Settings.from_env, open_warehouse):  # each said as soon as it is known
-        checks.append(check)
-        if as_json:
-            continue
-        out.print(f"{'ok     ' if check.ok else 'missing'}  {check.what}", markup=False, style=None if check.ok else "red")
-        if not check.ok:
-            out.print(f"         {check.remedy}", markup=False)
-    sound = all(check.ok for check in checks)
-    if as_json:
-        told = [{"what": check.what, "ok": check.ok, "remedy": None if check.ok else check.remedy} for check in checks]
-        print_document({"ok": sound, "checks": told})
-    if not sound:
-        raise typer.Exit(FAILED)
-
-
-def _open() -> "tuple[Settings, Warehouse]":
-    from history_assets.settings import Settings
-    from history_assets.warehouse import open_warehouse
-
-    settings = Settings.from_env()
-    return settings, open_warehouse(settings)
+app.command()(doctor)

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
+from history_assets.cli_options import FAILED
 from history_assets.errors import UsageError
 from history_assets.terminal import err, out
-
-FAILED = 1
 
 script_app = typer.Typer(
     help="Scripts that are refreshed with the histories they read.\n\nExample: history-assets script new weekly_forecast",

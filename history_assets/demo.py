@@ -10,12 +10,11 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 from history_assets import dbt_files
 from history_assets.nights import run_checks, run_night
-from history_assets.progress import Watch
+from history_assets.progress import Watching
 from history_assets.sandbox import Sandbox
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
@@ -30,7 +29,7 @@ def run_demo(
     warehouse: Warehouse,
     days: int,
     say: Callable[[str], Any],
-    watching: Callable[[], AbstractContextManager[Watch]],
+    watching: Watching,
 ) -> list[str]:
     """Let nights pass up to today, as many as are missing of ``days``, and return a line for what failed.
 

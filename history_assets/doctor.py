@@ -1,7 +1,7 @@
 """Looking over an installation: what must be there and allowed, each with its remedy.
 
 Belongs here: in which order it is looked at, and where it ends. Does not belong here: the checks, which are the engines'
-(``Warehouse.checks``), or printing.
+(``warehouse/``), or printing.
 """
 
 from collections.abc import Callable, Iterator

@@ -12,6 +12,7 @@ import dagster as dg
 
 from history_assets.errors import SettingsError, WarehouseError
 from history_assets.partitions import PARTITIONS, dates_among
+from history_assets.progress import Watching, unattended
 from history_assets.verification import unfolded, verify_clone
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.values import Clone
@@ -59,27 +60,26 @@ def judge(clones: Mapping[str, Collection[dt.date]], today: dt.date, days: int, 
     return verdicts
 
 
-def retain(warehouse: Warehouse, today: dt.date, *, dry_run: bool = False) -> Iterator[Verdict]:
+def retain(
+    warehouse: Warehouse, today: dt.date, *, dry_run: bool = False, watching: Watching = unattended
+) -> Iterator[Verdict]:
     """Drop every clone whose time is over on ``today`` and that the histories hold exactly, and say what became of each.
 
     Each is proven right before it goes. ``dry_run`` drops nothing. Raises SettingsError where clones are kept for ever.
     """
     days, months = _days(warehouse), warehouse.settings.clone_retention_months
-    for verdict in judge(warehouse.clone_dates(), today, days, months):
+    verdicts = judge(warehouse.clone_dates(), today, days, months)
+    total, done = sum(1 for verdict in verdicts if not verdict.kept_because), 0
+    for verdict in verdicts:
         if verdict.kept_because:
             yield verdict
             continue
-        try:
-            if not (clone := warehouse.find_clone(verdict.schema, verdict.date)):
-                continue
-            proven = _prove(warehouse, clone)
-            if not (proven.kept_because or dry_run):
-                warehouse.drop_clone(clone)
-        except WarehouseError as error:
-            if error.passing:
-                raise
-            proven = Verdict(verdict.schema, verdict.date, str(error), wrong=True)
-        yield proven
+        with watching() as watch:
+            watch(f"proving {verdict.schema} {verdict.date}", done, total)
+            done += 1
+            judged = _retain(warehouse, verdict, dry_run=dry_run)
+        if judged:
+            yield judged
 
 
 def forget_dates(warehouse: Warehouse, instance: dg.DagsterInstance, today: dt.date) -> list[str]:
@@ -95,6 +95,21 @@ def forget_dates(warehouse: Warehouse, instance: dg.DagsterInstance, today: dt.d
     for key in gone:
         instance.delete_dynamic_partition(PARTITIONS, key)
     return gone
+
+
+def _retain(warehouse: Warehouse, verdict: Verdict, *, dry_run: bool) -> Verdict | None:
+    """Prove a clone right and drop it; nothing where it is gone already."""
+    try:
+        if not (clone := warehouse.find_clone(verdict.schema, verdict.date)):
+            return None
+        proven = _prove(warehouse, clone)
+        if not (proven.kept_because or dry_run):
+            warehouse.drop_clone(clone)
+    except WarehouseError as error:
+        if error.passing:
+            raise
+        return Verdict(verdict.schema, verdict.date, str(error), wrong=True)
+    return proven
 
 
 def _days(warehouse: Warehouse) -> int:

@@ -111,7 +111,9 @@ def unfolded(warehouse: Warehouse, clone: Clone, rows: Sequence[Applied]) -> lis
     return found
 
 
-def repair(warehouse: Warehouse, findings: Collection[Finding], say: Callable[[str], Any]) -> list[str]:
+def repair(
+    warehouse: Warehouse, findings: Collection[Finding], say: Callable[[str], Any], watch: Watch = unwatched
+) -> list[str]:
     """Fold every kept clone of the tables that have a problem again, whatever their histories say, and return what failed.
 
     Nights whose clones are gone keep what the history says of them.
@@ -123,7 +125,7 @@ def repair(warehouse: Warehouse, findings: Collection[Finding], say: Callable[[s
     kept = warehouse.clone_dates()
     dates = sorted({date for schema, _ in wrong for date in kept.get(schema, ())})
     plans = [each for each in (plan(warehouse, wrong, date) for date in dates) if each.tables]
-    results = fold(project, warehouse, plans, say, force=True)
+    results = fold(project, warehouse, plans, say, force=True, watch=watch)
     return [
         f"{date}: {said}"
         for date, result in results.items()

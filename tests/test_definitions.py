@@ -49,7 +49,7 @@ ORDER = [
     "doctor",
     "definitions", "nights", "sandbox.shapes", "sandbox.invented", "sandbox.salesforce", "sandbox.zendesk", "sandbox.stripe",
     "sandbox.shop", "sandbox.connectors", "sandbox.files", "sandbox.sync", "sandbox", "serving", "demo",
-    "terminal", "cli_tables", "cli_scripts", "cli", "program",
+    "terminal", "cli_options", "cli_tables", "cli_scripts", "cli_checks", "cli", "program",
 ]
 # fmt: on
 
@@ -124,7 +124,7 @@ def test_the_clock_is_read_where_a_process_begins_alone() -> None:
     sql = [path.read_text() for path in (PACKAGE.parent / "dbt_project" / "macros").rglob("*.sql")]
     sql += [path.read_text() for path in (PACKAGE / "warehouse").glob("*.py")]
 
-    assert reading == {"cli", "definitions", "demo", "nights"}
+    assert reading == {"cli", "cli_checks", "definitions", "demo", "nights"}
     assert [text for text in sql if re.search(r"current_(date|time)|\b(now|sysdate|getdate)\(\)", text, re.IGNORECASE)] == []
 
 
@@ -342,3 +342,18 @@ def test_clones_are_dropped_by_a_schedule_only_where_they_are_not_kept_for_ever(
         "Europe/Zurich",
         dg.DefaultScheduleStatus.RUNNING,
     )
+
+
+def test_modules_send_a_reader_to_modules_that_there_are() -> None:
+    """In the parentheses of what does not belong in them: by name, or by a path in the package or the project."""
+    there = {part for name in modules() for part in (name, name.rpartition(".")[2])}
+    astray = []
+    for name, path in modules().items():
+        _, _, elsewhere = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("Does not belong here")
+        sentence = re.split(r"\.(?:\s|$)", elsewhere, maxsplit=1)[0]
+        for told in re.findall(r"``([^`]+)``", " ".join(re.findall(r"\(([^)]*)\)", sentence))):
+            paths = [folder / f"{told}{end}" for folder in (PACKAGE, PACKAGE.parent) for end in ("", ".py")]
+            if told not in there and not any(each.exists() for each in paths):
+                astray.append(f"{name}: {told}")
+
+    assert astray == []

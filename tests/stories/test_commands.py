@@ -18,7 +18,7 @@ import pyarrow.parquet
 import pytest
 import time_machine
 
-from history_assets import History, cli
+from history_assets import History, cli, cli_checks
 from history_assets.errors import HistoryMissingError
 from history_assets.event_log import BatchingEventLogStorage
 from tests.landing import Landing
@@ -133,7 +133,8 @@ def test_a_home_that_is_not_there_is_said_and_not_made(run: Run, tmp_path: Path,
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int | None]]:
     """What a bar is told from here on."""
     told: list[tuple[str, int, int | None]] = []
-    monkeypatch.setattr(cli, "bar", lambda **_: contextlib.nullcontext(lambda *each: told.append(each)))
+    for module in (cli, cli_checks):
+        monkeypatch.setattr(module, "bar", lambda **_: contextlib.nullcontext(lambda *each: told.append(each)))
     return told
 
 

@@ -3,6 +3,7 @@
 One story over two schemas and three months, told on the embedded engine.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import shutil
@@ -97,6 +98,7 @@ class Story:
     dry: list[str]
     clones_after_dry: Mapping[str, Sequence[dt.date]]
     said: list[str]
+    watched: list[tuple[str, int, int | None]]
     wrong: list[tuple[str, str]]
     again: list[str]
     forgotten: list[str]
@@ -126,7 +128,7 @@ def dates(*texts: str) -> list[dt.date]:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     engine = DuckDB(tmp_path_factory.mktemp("retention"))
-    story = Story(engine, [], {}, [], [], [], [], [], [])
+    story = Story(engine, [], {}, [], [], [], [], [], [], [])
     warehouse, settings = story.warehouse, story.warehouse.settings
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HISTORY_HOME", str(engine.home))
@@ -148,7 +150,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             instance.add_dynamic_partitions(PARTITIONS, [UNFOLDED, "2026-10-03", "2026-10-14"])
             story.dry = [verdict.said(dry_run=True) for verdict in retain(warehouse, TODAY, dry_run=True)]
             story.clones_after_dry = warehouse.clone_dates()
-            verdicts = list(retain(warehouse, TODAY))
+            watch = contextlib.nullcontext(lambda *told: story.watched.append(told))
+            verdicts = list(retain(warehouse, TODAY, watching=lambda: watch))
             story.said = [verdict.said() for verdict in verdicts]
             story.wrong = [(verdict.schema, str(verdict.date)) for verdict in verdicts if verdict.wrong]
             story.forgotten = forget_dates(warehouse, instance, TODAY)
@@ -167,6 +170,13 @@ def environment(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_clone_goes_when_its_time_is_over_and_every_table_of_it_is_proven(story: Story) -> None:
     assert story.said == VERDICTS
+
+
+def test_each_proof_is_watched(story: Story) -> None:
+    crm = ("2026-08-03", "2026-08-04", "2026-08-31", "2026-09-02", "2026-09-15", "2026-10-02")
+    clones = [*(f"crm {date}" for date in crm), "shop 2026-08-03"]
+
+    assert story.watched == [(f"proving {clone}", place, len(clones)) for place, clone in enumerate(clones)]
 
 
 def test_a_history_that_contradicts_its_clone_is_told_from_one_that_is_not_there_yet(story: Story) -> None:

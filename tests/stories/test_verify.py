@@ -1,5 +1,6 @@
 """Verify: what it proves, what it finds after a history was damaged by hand, and what a repair puts right."""
 
+import contextlib
 import datetime as dt
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from history_assets import cli
+from history_assets import cli, cli_checks
 from tests.stories.engines import Engine
 from tests.stories.tables import Night
 from tests.stories.test_gates import Seen, Story
@@ -197,13 +198,18 @@ def test_the_sync_stamp_is_kept_never_compared(fresh: Story, verify: Verify) -> 
     assert verify()[0] == 0
 
 
-def test_repair_rebuilds_the_identical_tables(fresh: Story, verify: Verify) -> None:
+def test_repair_rebuilds_the_identical_tables(fresh: Story, verify: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row for row and column for column, dbt's identifiers and the sync stamps too; from then on all is exact."""
+    told: list[tuple[str, int, int | None]] = []
+    monkeypatch.setattr(cli_checks, "bar", lambda **_: contextlib.nullcontext(lambda *each: told.append(each)))
     before = fresh.whole()
     damage(fresh.engine, DAMAGE)
 
     code, printed, complaint = verify("--repair")
 
+    assert [each for each in told if each[0] == "folding tables"] == [
+        ("folding tables", done, 3 * len(DAMAGE)) for done in range(3 * len(DAMAGE) + 1)
+    ]
     assert changed(fresh, before) == {}
     assert code == 0
     assert printed.endswith(f"{3 * len(TABLES)} of {3 * len(TABLES)} table-nights are exact\n")
