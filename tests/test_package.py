@@ -61,6 +61,11 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 
 @pytest.fixture(scope="module")
+def wheel(build: Build, tree: Path) -> Path:
+    return build("wheel", tree)
+
+
+@pytest.fixture(scope="module")
 def sdist(build: Build, tree: Path) -> Path:
     return build("sdist", tree)
 
@@ -74,20 +79,20 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpacked
 
 
-def test_the_wheel_holds_the_package_with_its_dbt_project_and_nothing_else(build: Build, tree: Path) -> None:
+def test_the_wheel_holds_the_package_with_its_dbt_project_and_nothing_else(wheel: Path, tree: Path) -> None:
     """A new module, macro or package has to be in it: setup.cfg lists packages, and what they hold but modules, one by one."""
     package = beneath("history_assets", files(tree / "history_assets"))
     package |= beneath("history_assets/dbt_project", files(tree / "dbt_project"))
 
-    wheel = in_wheel(build("wheel", tree))
+    held = in_wheel(wheel)
 
-    said = {name.rpartition("/")[2]: content for name, content in wheel.items() if ".dist-info/" in name}
-    assert sorted(name for name in wheel if ".dist-info/" not in name) == sorted(package)
-    assert {name: wheel[name] for name in package} == package
+    said = {name.rpartition("/")[2]: content for name, content in held.items() if ".dist-info/" in name}
+    assert sorted(name for name in held if ".dist-info/" not in name) == sorted(package)
+    assert {name: held[name] for name in package} == package
     # Where in there the licence stands differs by the builder.
     assert sorted(said) == ["LICENSE", "METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt"]
     assert said["LICENSE"] == (ROOT / "LICENSE").read_bytes()
-    assert {f"history_assets/{name}" for name in ("py.typed", "dagster.yaml", "dbt_project/profiles.yml")} <= wheel.keys()
+    assert {f"history_assets/{name}" for name in ("py.typed", "dagster.yaml", "dbt_project/profiles.yml")} <= held.keys()
 
 
 def test_the_source_package_holds_what_the_wheel_is_built_of_and_nothing_else(tree: Path, unpacked: Path) -> None:
@@ -100,8 +105,8 @@ def test_the_source_package_holds_what_the_wheel_is_built_of_and_nothing_else(tr
     assert {name: found[name] for name in expected} == expected
 
 
-def test_a_wheel_of_the_source_package_is_the_repository_s(build: Build, tree: Path, unpacked: Path) -> None:
-    assert in_wheel(build("wheel", unpacked)) == in_wheel(build("wheel", tree))
+def test_a_wheel_of_the_source_package_is_the_repository_s(build: Build, wheel: Path, unpacked: Path) -> None:
+    assert in_wheel(build("wheel", unpacked)) == in_wheel(wheel)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,14 +128,14 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def installed(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """What pip makes of the source package, with the pinned versions, in an environment that held nothing."""
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """What pip makes of the wheel, with the pinned versions, in an environment that held nothing."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
     constraints = ["--constraint", str(ROOT / "constraints.txt")]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *constraints, sdist]
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *constraints, wheel]
     subprocess.run(install, cwd=folder, env=environment, check=True)
     (folder / "empty").mkdir()
     return Installed(python.parent, folder / "empty")
