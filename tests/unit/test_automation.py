@@ -265,12 +265,19 @@ def checks(*schemas: str) -> list[dg.AssetCheckKey]:
 
 
 def folds(
-    instance: dg.DagsterInstance, selected: frozenset[dg.AssetKey] | None, *, job: str, fails: bool
+    instance: dg.DagsterInstance,
+    selected: frozenset[dg.AssetKey] | None,
+    *,
+    job: str,
+    fails: bool,
+    made: dg.AssetKey | None = None,
 ) -> tuple[str, object]:
-    """Return the id of a run of a job that was to fold something, and what is asked for after it."""
+    """Return the id of a run of a job that was to fold something, or made a clone, and what is asked for after it."""
 
     @dg.op
-    def fold() -> None:
+    def fold(context: dg.OpExecutionContext) -> None:
+        if made:
+            context.log_event(dg.AssetMaterialization(made, partition="2026-11-20"))
         if fails:
             raise dg.Failure("one is held back", allow_retries=False)
 
@@ -314,6 +321,14 @@ def test_checks_that_a_run_of_clones_came_to_nothing_with_are_made_after_it(inst
     run, asked = folds(instance, frozenset([clones("crm")]), job="__ASSET_JOB", fails=True)
 
     assert asked == dg.RunRequest(run_key=run, job_name="checks", asset_check_keys=checks("crm"))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_checks_of_a_run_that_made_a_clone_wait_for_its_fold(instance: dg.DagsterInstance, fails: bool) -> None:
+    selected = frozenset([clones("crm"), clones("billing")])
+    run, asked = folds(instance, selected, job="__ASSET_JOB", fails=fails, made=clones("crm"))
+
+    assert asked == dg.SkipReason(f"run {run} was to fold nothing")
 
 
 @pytest.fixture

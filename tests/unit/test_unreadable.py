@@ -11,7 +11,7 @@ import pytest
 
 from history_assets.checks import _newest
 from history_assets.dbt_files import raw_then
-from history_assets.errors import WarehouseError
+from history_assets.errors import InUseError, WarehouseError
 from history_assets.folding import plan
 from history_assets.healing import missing_folds
 from history_assets.inventory import Inventory, KeySource, Schema, Table
@@ -102,6 +102,28 @@ def test_it_is_shown_compared_with_nothing_and_fails_the_check_of_its_schema(
     assert _newest(cloned, "bad", [DATE], rows) == ([why], "", 1)
     _, nights = recent(cloned, DATE, 1)
     assert {name: str(night) for name, (night,) in nights.items()} == {"bad": "clone unreadable", "good": "applied"}
+
+
+def test_a_clone_that_another_process_has_open_is_not_called_wrong(
+    cloned: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked waits, or is told so, and asks again."""
+    cutoff = cloned.settings.cutoffs().at(NEXT)
+    row = Applied("good", "t", NEXT, "id", cutoff, cutoff, 0, 0, 0, (), (), Status.APPLIED, None, "UTC", "00:00")
+    monkeypatch.setattr(cloned, "ledger", lambda *_: [row])
+
+    def in_use(*_: object) -> None:
+        raise InUseError("found the clone in use")
+
+    monkeypatch.setattr(cloned, "find_clone", in_use)
+
+    for ask in (
+        lambda: list(verify(cloned, None, NEXT)),
+        lambda: _newest(cloned, "good", [NEXT], [row]),
+        lambda: list(retain(cloned, NEXT + dt.timedelta(days=9))),
+    ):
+        with pytest.raises(InUseError, match="found the clone in use"):
+            ask()
 
 
 @pytest.fixture
