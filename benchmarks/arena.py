@@ -1,6 +1,7 @@
 """What the benchmarks share: clones of some nights, a home of ours and a plain dbt project over them, and runs of both."""
 
 import datetime as dt
+import functools
 import importlib.metadata
 import json
 import os
@@ -47,8 +48,8 @@ class Ours:
                 refreshed = refresh(self.settings, self.warehouse)
                 self.project = refreshed.project.folder
                 self.tables = [table.name for _, table in refreshed.inventory.tables()]
-            cutoff = self.settings.cutoffs().at(FIRST + dt.timedelta(days=number))
-            self.warehouse.clone("raw", FIRST + dt.timedelta(days=number), lambda cutoff=cutoff: cutoff)
+            date = FIRST + dt.timedelta(days=number)
+            self.warehouse.clone("raw", date, functools.partial(self.settings.cutoffs().at, date))
 
     @property
     def history(self) -> Path:
@@ -105,7 +106,7 @@ class Stock:
         return run_child({"kind": "stock", "project": str(self.folder), "nights": nights, **options}, {})
 
 
-def run_child(request: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
+def run_child(request: Mapping[str, Any], environment: dict[str, str]) -> list[dict[str, Any]]:
     """Have ``benchmarks.child`` do what is asked in a process of its own, and return its answer."""
     command = [sys.executable, "-m", "benchmarks.child"]
     own = {name: value for name, value in os.environ.items() if not name.startswith("HISTORY_")}
@@ -119,7 +120,8 @@ def run_child(request: Mapping[str, Any], environment: Mapping[str, str]) -> Any
     )
     if done.returncode != 0:
         raise SystemExit(f"the child ended with {done.returncode}: {(done.stdout + done.stderr)[-4000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    answer: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def restore(kept: Path, target: Path) -> None:

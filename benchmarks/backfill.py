@@ -6,6 +6,7 @@ as often as there are nights.
 """
 
 import argparse
+import functools
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -58,8 +59,8 @@ def measure(folder: Path, word: str, asked: argparse.Namespace) -> None:
         landed.land(night)
         expected[night] = landed.fingerprints()
         for schema in size.schemas:
-            cutoff = settings.cutoffs().at(date_of(night))
-            warehouse.clone(schema, date_of(night), lambda cutoff=cutoff: cutoff)
+            date = date_of(night)
+            warehouse.clone(schema, date, functools.partial(settings.cutoffs().at, date))
         if night <= asked.stock_nights:
             done = stock.run(night)
             stock.history.check("stock dbt", landed.columns, expected)

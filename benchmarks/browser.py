@@ -24,7 +24,7 @@ PAGES = {
 def main() -> None:
     """Open every page twice."""
     url, dates = sys.argv[1:3]
-    seconds = {}
+    seconds: dict[str, list[float]] = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, (path, text) in PAGES.items():

@@ -13,9 +13,9 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 
@@ -71,7 +71,8 @@ def count_calls() -> None:
     from dbt.adapters.duckdb.environments import local
     from dbt_common.events.contextvars import get_node_info
 
-    execute = local.DuckDBCursorWrapper.execute
+    cursor: Any = local.DuckDBCursorWrapper
+    execute = cursor.execute
 
     def counted(self: Any, sql: str, bindings: Any = None) -> Any:
         node = get_node_info().get("unique_id", "")
@@ -79,12 +80,12 @@ def count_calls() -> None:
             calls[node.rpartition(".")[2]].append(sql)
         return execute(self, sql, bindings)
 
-    local.DuckDBCursorWrapper.execute = counted
+    cursor.execute = counted
 
 
 def limit_memory(limit: str) -> None:
     """Have every DuckDB that is opened from here on keep to a memory limit."""
-    connect = duckdb.connect
+    connect: Callable[..., Any] = duckdb.connect
 
     def limited(*arguments: Any, config: Mapping[str, Any] | None = None, **named: Any) -> Any:
         return connect(*arguments, config={**(config or {}), "memory_limit": limit}, **named)
@@ -95,6 +96,7 @@ def limit_memory(limit: str) -> None:
 def run_dbt(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Run one dbt invocation per night, with one loaded manifest."""
     from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
 
     with tempfile.TemporaryDirectory() as target:
         project = Path(asked["project"])
@@ -102,7 +104,7 @@ def run_dbt(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
         parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
         if not parsed.success:
             raise SystemExit(f"dbt could not load {project}: {parsed.exception}")
-        recorder = Recorder(dbtRunner(manifest=parsed.result))
+        recorder = Recorder(dbtRunner(manifest=cast(Manifest, parsed.result)))
         for night in asked["nights"]:
             if asked["kind"] == "ours":
                 dbt_child._fold_night(recorder, night, folders)

@@ -86,7 +86,9 @@ class Ours(Contender):
 
     def run_dates(self, dates: str, *, timed: Path | None = None) -> Finished:
         """Run a date or a range; ``timed`` has its phases written into a file."""
-        program = [sys.executable, "-m", "benchmarks.phases", timed] if timed else [SCRIPTS / "history-assets"]
+        program: list[str | Path] = [SCRIPTS / "history-assets"]
+        if timed:
+            program = [sys.executable, "-m", "benchmarks.phases", timed]
         return run_command([*program, "run", "--date", dates], self.environment)
 
     def refresh(self) -> Finished:

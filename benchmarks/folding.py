@@ -95,8 +95,8 @@ def many_rows(folder: Path, asked: argparse.Namespace) -> None:
         f"{asked.rows:,} rows x {len(columns)} columns, 1 % changed, memory_limit {asked.memory_limit or 'as DuckDB has it'}:"
     )
     compare(seconds, "by hand")
-    for name, found in peaks.items():
-        print(f"  {name}: the process grew by {max(found) / 2**20:,.0f} MiB at most")
+    for name, grown in peaks.items():
+        print(f"  {name}: the process grew by {max(grown) / 2**20:,.0f} MiB at most")
 
 
 def count_statements(folder: Path, asked: argparse.Namespace) -> None:

@@ -140,7 +140,7 @@ def check_pages(ui: Served, size: Size, dates: Sequence[dt.date]) -> None:
     _, data = _ask(ui, "graph", {"name": LOCATION})
     (repository,) = data["workspaceLocationEntryOrError"]["locationOrLoadError"]["repositories"]
     shown = {tuple(node["assetKey"]["path"]) for node in repository["assetNodes"]}
-    expected = {("history", schema, table) for schema, table in size.names}
+    expected: set[tuple[str, ...]] = {("history", schema, table) for schema, table in size.names}
     expected |= {(kind, schema) for kind in ("fivetran", "clones") for schema in size.schemas}
     if shown != expected:
         raise SystemExit(f"found {len(shown)} assets in the graph, expected {len(expected)}, or others")

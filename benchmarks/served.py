@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from benchmarks.processes import Memory, environment, sampled
-from history_assets.serving import HOST, LOCATION, _answers, _free_port, _listens, _server, _wait
+from history_assets.nights import LOCATION
+from history_assets.serving import HOST, _answers, _free_port, _listens, _server, _wait
 
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
 

@@ -6,6 +6,7 @@ DuckDB files after a checkpoint, and as their data takes when it is written anew
 """
 
 import argparse
+import functools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,8 +58,8 @@ def measure(folder: Path, rows: int, nights: int) -> None:
         if number:
             landed.land(number)
         expected[number] = landed.fingerprints()
-        cutoff = settings.cutoffs().at(date_of(number))
-        clone = warehouse.clone(table[0], date_of(number), lambda cutoff=cutoff: cutoff)
+        date = date_of(number)
+        clone = warehouse.clone(table[0], date, functools.partial(settings.cutoffs().at, date))
         copies += clone.bytes
         anew += _anew(folder, landed.files()[table[0]])
         waiting.append(clone)

@@ -41,10 +41,10 @@ class Account:
     def __init__(self, emulator: Emulator, home: Path, **credentials: str) -> None:
         self.emulator = emulator
         self.home = home
-        emulator.now = "2026-10-31T12:00"  # type: ignore[assignment]
+        emulator.now = "2026-10-31T12:00"
         emulator.create_database("RAW")
         emulator.catalog.databases["RAW"].created = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
-        self.credentials = {
+        self.credentials: dict[str, str] = {
             "account": emulator.account,
             "user": USER,
             "role": ROLE,
@@ -62,7 +62,8 @@ class Account:
 
     def settings(self, **overrides: Any) -> Settings:
         who = SnowflakeCredentials(**self.credentials)  # type: ignore[arg-type]
-        return Settings(**{"home": self.home, "engine": "snowflake", "snowflake": who} | overrides)
+        given: dict[str, Any] = {"home": self.home, "engine": "snowflake", "snowflake": who} | overrides
+        return Settings(**given)
 
     def warehouse(self, **overrides: Any) -> SnowflakeWarehouse:
         return SnowflakeWarehouse(self.settings(**overrides))

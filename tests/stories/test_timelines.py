@@ -23,7 +23,7 @@ from history_assets.folding import Plan, TableRef, night
 from history_assets.naming import quote
 from history_assets.refresh import refresh
 from history_assets.verification import verify
-from history_assets.warehouse.values import Status
+from history_assets.warehouse.values import Clone, Status
 from tests.stories import engines
 from tests.stories.engines import Engine, Stored
 from tests.stories.tables import Night
@@ -81,7 +81,8 @@ class Bench:
         """Return the nights of some orders, all of a date in one invocation of dbt."""
         tables, made = self.refs(schemas), []
         for date in map(date_of, numbers):
-            clones = {schema: clone for (schema, _), clone in self.warehouse.find_clones(schemas, [date]).items()}
+            found = self.warehouse.find_clones(schemas, [date])
+            clones = {schema: clone for (schema, _), clone in found.items() if isinstance(clone, Clone)}
             assert clones.keys() == set(schemas)
             made.append(night(Plan(date, clones, tuple(tables), {}), tables, self.warehouse))
         return made
