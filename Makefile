@@ -3,8 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Told on either engine; on the emulated account, which takes longer, when there is more time.
 STORIES := $(addprefix tests/stories/test_,gates.py columns.py verify.py unchanged.py timelines_unchanged.py)
-# One more than there are cores: a test of the UI or of two processes waits about as long as it computes.
-PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadgroup
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # By its folder: a script beside a checkout named history_assets would find that instead of a package that a finder knows.
 EDITABLE := --config-settings editable_mode=compat --editable
