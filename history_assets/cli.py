@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from history_assets import __version__
 from history_assets.cli_checks import doctor, status, verify
-from history_assets.cli_options import FAILED, WRONG_USE, SchemaOption, opened
+from history_assets.cli_options import FAILED, SchemaOption, opened
 from history_assets.cli_scripts import script_app
 from history_assets.cli_tables import Format, format_of, write
 from history_assets.errors import HistoryError, HistoryMissingError, SettingsError, UsageError, WarehouseError
@@ -24,6 +24,7 @@ from history_assets.gates import Gate
 from history_assets.interrupts import heed, noticed
 from history_assets.terminal import bar, err, out
 
+WRONG_USE = 2
 _WRONG_USE = (UsageError, SettingsError, HistoryMissingError, WarehouseError)
 
 
@@ -219,6 +220,7 @@ def retention(
         wrong = wrong or verdict.wrong
         shown = (err, "red") if verdict.wrong else (out, None)
         shown[0].print(verdict.said(dry_run=dry_run), markup=False, style=shown[1])
+        heed()
     if not dry_run:
         with open_instance(settings) as instance:
             forget_dates(warehouse, instance, today)

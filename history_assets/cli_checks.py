@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from history_assets.cli_options import FAILED, DateOption, JsonOption, SchemaOption, opened
+from history_assets.cli_options import FAILED, SchemaOption, opened
 from history_assets.errors import UsageError
 from history_assets.terminal import bar, err, grid, out, print_document
 
 if TYPE_CHECKING:
     from history_assets.verification import Finding
+
+DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
 
 
 def verify(
@@ -49,10 +52,12 @@ def verify(
         for finding in repaired:
             err.print(f"repairing: {finding.problem}", markup=False, style="yellow")
         said: list[str] = []  # by dbt, while a bar shows
-        with bar(shown=not as_json) as watch:
-            failed = run_repair(warehouse, findings, said.append, watch)
-        for line in said:
-            (err if as_json else out).print(line, markup=False)
+        try:
+            with bar(shown=not as_json) as watch:
+                failed = run_repair(warehouse, findings, said.append, watch)
+        finally:
+            for line in said:
+                (err if as_json else out).print(line, markup=False)
         for failure in failed:
             err.print(f"error: {failure}", markup=False, style="red")
         findings = look()

@@ -1,4 +1,4 @@
-"""What commands share: their options, their exit codes, and the warehouse that the environment names.
+"""What commands share: an option, an exit code, and the warehouse that the environment names.
 
 Belongs here: what two commands of different modules would otherwise both have. Does not belong here: any command.
 """
@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 FAILED = 1
 """The exit code of a command that found a failure."""
 
-WRONG_USE = 2
-"""The exit code of a command that was asked for what cannot be."""
-
-DateOption = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The clone date.")]
 SchemaOption = Annotated[list[str] | None, typer.Option("--schema", help="A schema by its real name; can be repeated.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
 
 
 def opened() -> "tuple[Settings, Warehouse]":
