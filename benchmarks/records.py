@@ -11,7 +11,9 @@ are only of the real night.
 import contextlib
 import datetime as dt
 import os
+import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from unittest import mock
@@ -50,8 +52,15 @@ def repeat_night(home: Path, date: dt.date, nights: int) -> list[dt.date]:
         runs.commit()
     repeat_ledger(home, date, nights - 1)
     for clone in sorted((home / "clones").glob(f"*/{date}.duckdb")):
-        for each in before:
+        for each in before[1:]:
             os.link(clone, clone.with_name(f"{each}.duckdb"))
+        for each in before[:1]:  # by the cutoff of the oldest, settings are compared with those of then
+            oldest = Path(shutil.copy(clone, clone.with_name(f"{each}.duckdb")))
+            mode = oldest.stat().st_mode
+            oldest.chmod(mode | stat.S_IWUSR)
+            with duckdb.connect(str(oldest)) as connection:
+                connection.execute("update _history_assets.clone set cutoff = cutoff - to_days(?)", [(date - each).days])
+            oldest.chmod(mode)
     return dates
 
 
