@@ -13,13 +13,14 @@ import os
 import shutil
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from history_assets.dbt_checkpoints import Checkpoints
 from history_assets.errors import WarehouseError
-from history_assets.own_process import OwnProcess
+from history_assets.own_process import PANDAS, OwnProcess
 from history_assets.settings import RUN_VARIABLE, Settings
 from history_assets.warehouse import open_warehouse
 
@@ -92,7 +93,9 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
     """Return a runner of dbt's with a project's manifest, and the arguments that say where its files are."""
     target.mkdir()
     # Two runs may share a project, so each writes into a folder of its own, starting from the saved parse.
-    shutil.copy2(project / "target" / "partial_parse.msgpack", target)
+    saved = project / "target" / "partial_parse.msgpack"
+    own = Path(shutil.copy2(saved, target))
+    as_saved = own.stat().st_mtime_ns
     folders = folders_of(project, target, engine)
 
     from dbt.cli.main import dbtRunner
@@ -102,6 +105,11 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
     parsed = dbtRunner().invoke(["parse", "--quiet", "--no-write-json", *folders])
     if not parsed.success:
         raise SystemExit(f"dbt could not load the project in {project}: {parsed.exception}")
+    if own.stat().st_mtime_ns != as_saved:
+        # dbt has parsed all of it once more, since it was saved for another home, limit of memory or account.
+        unfinished = saved.with_name(f".{uuid.uuid4()}")
+        shutil.copyfile(own, unfinished)
+        unfinished.replace(saved)
     if engine == "duckdb":
         from dbt.adapters.duckdb.impl import DuckDBAdapter
 
@@ -162,6 +170,6 @@ def _say_folded(event: Any) -> None:
 
 
 if __name__ == "__main__":
-    process = OwnProcess()
+    process = OwnProcess(without=[PANDAS])
     main(Path(sys.argv[1]), Path(sys.argv[2]))
     process.code = 0

@@ -19,7 +19,6 @@ from dagster._serdes import ConfigurableClassData
 
 from history_assets import dbt_files
 from history_assets.automation import fold_requests, materialized
-from history_assets.definitions import build_definitions
 from history_assets.errors import UsageError
 from history_assets.event_log import BATCH, BATCH_VARIABLE
 from history_assets.failures import NO_STEP, reason_of
@@ -28,6 +27,7 @@ from history_assets.gates import Gate
 from history_assets.interrupts import heed, noticed
 from history_assets.inventory import Inventory
 from history_assets.jobs import CHECKS_JOB, CLONES_JOB, SCRIPTS_JOB, SNAPSHOTS_JOB, range_tags
+from history_assets.location import build_definitions
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
 from history_assets.progress import Watch, unwatched

@@ -4,9 +4,19 @@ Belongs here: what a process is told once, at its start. Does not belong here: a
 """
 
 import atexit
+import contextlib
 import gc
 import os
 import sys
+from collections.abc import Iterator, Sequence
+
+DBT = "dbt"
+"""What only dbt's own processes need: dagster-dbt loads it where it is installed, for more than a second and 30 MB, and can do
+without for what it is asked here, the manifest's nodes."""
+
+PANDAS = "pandas"
+"""What no process of ours needs: DuckDB loads it where it is installed, to see whether a value that is bound is one of its, for
+half a second and 60 MB."""
 
 _COLLECT_AFTER = 50_000
 """New objects before Python looks for garbage; by default 700, and it goes through all that importing made, again and again."""
@@ -25,16 +35,32 @@ def settle() -> None:
     os.umask(_OWN)
 
 
+@contextlib.contextmanager
+def unseen(module: str) -> Iterator[None]:
+    """Have a module that is not loaded yet not be found meanwhile, as if it were not installed."""
+    loaded = module in sys.modules
+    sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        if not loaded:
+            del sys.modules[module]
+
+
 class OwnProcess:
     """Collects garbage seldom, and ends at once when all that is to be done at its end is done and ``code`` says how it went.
 
     Python takes the objects of Dagster and dbt apart one by one, for a second or more; all that was to be closed has been
     closed by then. It is to be made before what registers something for the end, so as to come last.
+
+    In it the modules ``without`` cannot be found, installed or not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, without: Sequence[str] = ()) -> None:
         self.code: int | None = None
         settle()
+        for name in without:
+            sys.modules.setdefault(name, None)  # type: ignore[arg-type]
         atexit.register(self._leave)
 
     def _leave(self) -> None:

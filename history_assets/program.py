@@ -13,9 +13,9 @@ def program() -> None:
     process = None
     try:
         with noticed():
-            from history_assets.own_process import OwnProcess
+            from history_assets.own_process import DBT, PANDAS, OwnProcess
 
-            process = OwnProcess()
+            process = OwnProcess(without=(DBT, PANDAS))
             from history_assets.cli import main  # which takes long enough to be stopped in
 
             main()

@@ -16,7 +16,7 @@ import dagster as dg
 import pytest
 
 from history_assets import descriptions
-from history_assets.definitions import build_definitions
+from history_assets.location import build_definitions
 from history_assets.naming import quote
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
@@ -47,7 +47,8 @@ ORDER = [
     "automation", "scripts.links", "scripts.process",
     "scripts.environments", "scripts.assets", "scripts.automation", "scripts.checking", "spines", "history", "status",
     "doctor",
-    "definitions", "nights", "sandbox.shapes", "sandbox.invented", "sandbox.salesforce", "sandbox.zendesk", "sandbox.stripe",
+    "location", "definitions", "nights", "sandbox.shapes", "sandbox.invented", "sandbox.salesforce", "sandbox.zendesk",
+    "sandbox.stripe",
     "sandbox.shop", "sandbox.connectors", "sandbox.files", "sandbox.sync", "sandbox", "serving", "demo",
     "terminal", "cli_options", "cli_tables", "cli_scripts", "cli_checks", "cli", "program",
 ]
@@ -124,7 +125,7 @@ def test_the_clock_is_read_where_a_process_begins_alone() -> None:
     sql = [path.read_text() for path in (PACKAGE.parent / "dbt_project" / "macros").rglob("*.sql")]
     sql += [path.read_text() for path in (PACKAGE / "warehouse").glob("*.py")]
 
-    assert reading == {"cli", "cli_checks", "definitions", "demo", "nights"}
+    assert reading == {"cli", "cli_checks", "location", "demo", "nights"}
     assert [text for text in sql if re.search(r"current_(date|time)|\b(now|sysdate|getdate)\(\)", text, re.IGNORECASE)] == []
 
 

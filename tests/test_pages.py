@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from history_assets.alerts import Sort
 from history_assets.checks import CHECK, SCHEMA_CHECKS
 from history_assets.coverage import WINDOW
-from history_assets.definitions import build_definitions
 from history_assets.fivetran.silence import _HABITS
+from history_assets.location import build_definitions
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
 from history_assets.warehouse.duckdb import DuckDBWarehouse

@@ -20,7 +20,7 @@ from pathlib import Path
 import dagster as dg
 
 from history_assets import dbt_files
-from history_assets.definitions import build_definitions
+from history_assets.location import build_definitions
 from history_assets.naming import clone_key, fivetran_key, history_key
 from history_assets.refresh import refresh
 from history_assets.refreshing import REFRESH_JOB

@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 
 from history_assets import dbt_files, dbt_run
-from history_assets.definitions import build_definitions
 from history_assets.errors import HistoryError, ProjectError
+from history_assets.location import build_definitions
 from history_assets.refresh import refresh
 from history_assets.refreshing import drift_sensor, refresh_job
 from history_assets.settings import Settings

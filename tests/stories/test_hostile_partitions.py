@@ -7,8 +7,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from history_assets.definitions import build_definitions
 from history_assets.jobs import CLONES_JOB, SNAPSHOTS_JOB, range_tags
+from history_assets.location import build_definitions
 from history_assets.naming import clone_key, history_key
 from history_assets.nights import open_instance
 from history_assets.partitions import PARTITIONS

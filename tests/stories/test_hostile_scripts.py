@@ -9,8 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from history_assets.definitions import build_definitions
 from history_assets.errors import ScriptError
+from history_assets.location import build_definitions
 from history_assets.scripts.metadata import parse
 from tests.fakes.channel import Channel
 from tests.stories.test_hostile import as_a_process

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from history_assets.definitions import build_definitions
+from history_assets.location import build_definitions
 from history_assets.nights import open_instance
 from tests.fakes.fivetran import KEY, SECRET, FakeFivetran, Fault
 from tests.fakes.snowflake.emulator import Emulator

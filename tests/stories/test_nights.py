@@ -11,9 +11,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from history_assets.definitions import build_definitions
 from history_assets.fivetran.completions import recall
 from history_assets.gates import Gate
+from history_assets.location import build_definitions
 from history_assets.naming import clone_key, fivetran_key
 from history_assets.partitions import PARTITIONS
 from history_assets.refresh import refresh

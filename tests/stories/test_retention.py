@@ -16,10 +16,10 @@ import duckdb
 import pytest
 
 from history_assets import cli, dbt_files, dbt_run
-from history_assets.definitions import build_definitions
 from history_assets.failures import Problem, problems_of, reason_of
 from history_assets.folding import night, plan
 from history_assets.history import History
+from history_assets.location import build_definitions
 from history_assets.nights import open_instance, run_nights
 from history_assets.partitions import PARTITIONS
 from history_assets.retention import forget_dates, retain

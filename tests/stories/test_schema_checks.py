@@ -8,7 +8,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from history_assets.definitions import build_definitions
+from history_assets.location import build_definitions
 from history_assets.nights import open_instance, run_nights
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.stories.engines import DuckDB

@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from history_assets.cli import app
-from history_assets.definitions import build_definitions
 from history_assets.errors import UsageError
 from history_assets.history import History
+from history_assets.location import build_definitions
 from history_assets.refresh import refresh
 from history_assets.scripts import assets
 from history_assets.settings import Settings
@@ -221,7 +221,7 @@ def test_a_run_that_is_terminated_ends_its_script(folder: Folder, tmp_path: Path
     running = [
         "import dagster as dg",
         "from pathlib import Path",
-        "from history_assets.definitions import build_definitions",
+        "from history_assets.location import build_definitions",
         "from history_assets.settings import Settings",
         f"settings = Settings(home=Path({str(folder.settings.home)!r}), scripts=Path({str(folder.scripts)!r}))",
         "with dg.DagsterInstance.ephemeral() as instance:",

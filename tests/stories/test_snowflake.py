@@ -21,7 +21,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from history_assets.definitions import build_definitions
+from history_assets.location import build_definitions
 from tests.fakes.snowflake.emulator import Emulator
 from tests.fakes.snowflake.log import Statement
 from tests.stories.account import Account, Typed

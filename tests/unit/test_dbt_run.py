@@ -157,6 +157,22 @@ def test_dbt_takes_no_more_memory_than_it_may(
     assert environment["HISTORY_MEMORY_LIMIT"] == ("300000KB" if limit else own)
 
 
+def test_all_is_parsed_once_more_for_another_home_and_then_no_more(
+    project: Path, home: Path, make_settings: Callable[..., Settings]
+) -> None:
+    """As somebody may have moved it, or given it other memory; dbt takes no parse that was saved for another connection."""
+    moved = shutil.copytree(project, home / "moved")
+    saved = moved / "target" / "partial_parse.msgpack"
+    parses = [saved.stat().st_mtime_ns]
+    for limit in ("1GB", "1GB", "2GB", "2GB"):
+        assert dbt_run.fold(moved, [], make_settings(memory_limit=limit), lambda _: None) == []
+        parses.append(saved.stat().st_mtime_ns)
+
+    copied, first, second, third, fourth = parses
+    assert copied < first == second < third == fourth
+    assert sorted(path.name for path in saved.parent.iterdir()) == sorted(path.name for path in (project / "target").iterdir())
+
+
 def test_a_project_that_dbt_cannot_load_is_said_so(project: Path, home: Path, settings: Settings) -> None:
     broken = shutil.copytree(project, home / "broken")
     (broken / "dbt_project.yml").write_text("name: [")

@@ -45,6 +45,14 @@ def test_json_brings_an_inventory_back(inventory: Inventory) -> None:
     assert Inventory.from_json(inventory.to_json()) == inventory
 
 
+@given(INVENTORIES)
+def test_json_has_a_line_for_each_table(inventory: Inventory) -> None:
+    """So that whoever compares two projects sees which tables have changed."""
+    lines = [line for line in inventory.to_json().splitlines() if '"key_source"' in line]
+
+    assert len(lines) == len(inventory.tables())
+
+
 @given(INVENTORIES, INVENTORIES)
 def test_merging_keeps_ours_and_adds_theirs(ours: Inventory, theirs: Inventory) -> None:
     merged = {(schema, table.name): table for schema, table in ours.merged(theirs).tables()}

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_assets.definitions import build_definitions
 from history_assets.inventory import Inventory, KeySource, Schema, Table
+from history_assets.location import build_definitions
 from history_assets.scripts.folder import Broken, Script, mark, read_folder
 from history_assets.scripts.links import Linked, link
 from history_assets.scripts.metadata import parse

@@ -10,9 +10,9 @@ import pytest
 
 from history_assets import dbt_files, dbt_run
 from history_assets.credentials import SnowflakeCredentials
-from history_assets.definitions import build_definitions
 from history_assets.drift import changes
 from history_assets.folding import plan
+from history_assets.location import build_definitions
 from history_assets.partitions import PARTITIONS
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
