@@ -1,6 +1,6 @@
 """The code location and the UI at many tables and dates: ``python -m benchmarks.location 5000 --dates 120``.
 
-- Definitions in fresh processes, turn by turn with as many bare asset specs after the same imports.
+- Definitions in fresh processes, turn by turn with as many bare asset specs after importing Dagster and dagster-dbt.
 - The memory of the code server that serves them.
 - The pages: what the UI of Dagster 1.13 has to know for each, asked of a webserver over the records of so many dates, one
   query after the other (``benchmarks/pages``, each of which says for which pages it stands); the first time, and again. With

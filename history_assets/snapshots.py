@@ -55,15 +55,17 @@ class HistoryTranslator(DagsterDbtTranslator):
         self.owners = settings.owners
         self.engine = settings.engine
         self.freshness = freshness(settings.cutoffs())
+        self.alike: dg.AssetSpec | None = None
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
         if unique_id.startswith("source."):
             return self.clones[manifest["sources"][unique_id]["source_name"]]
-        spec = super().get_asset_spec(manifest, unique_id, project)
+        # Of each snapshot dagster-dbt says the same but for what is said here; to say it, it makes four specs for each.
+        self.alike = self.alike or super().get_asset_spec(manifest, unique_id, project)
         node = manifest["nodes"][unique_id]
         schema, table = self.tables[node["name"]]
         columns = {COLUMN_SCHEMA: history_columns(table)} if self.shows_columns else {}
-        return spec.replace_attributes(
+        return self.alike.replace_attributes(
             key=dg.AssetKey(history_key(schema, table.name)),
             # Not as dagster-dbt says it: with the name of a table by which Dagster takes the asset for its own parent, in a job
             # of what is downstream of it alone.
@@ -72,7 +74,14 @@ class HistoryTranslator(DagsterDbtTranslator):
             kinds={"dbt", self.engine},
             description=node["description"],
             owners=self.owners,
-            metadata={**spec.metadata, "clones": clones_of(schema), **columns},
+            code_version=self.get_code_version(node),
+            metadata={
+                **self.alike.metadata,
+                "dagster_dbt/unique_id": unique_id,
+                "dagster/table_name": ".".join((node["database"], node["schema"], node["alias"])),
+                "clones": clones_of(schema),
+                **columns,
+            },
             freshness_policy=self.freshness,
         )
 

@@ -1,0 +1,58 @@
+"""What dagster-dbt says of a table's snapshot is said of each, though it is asked about one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from history_assets import dbt_files, dbt_run
+from history_assets.dbt_files import DbtProject
+from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
+from history_assets.settings import Settings
+from history_assets.snapshots import HistoryTranslator
+
+COLUMNS = (Column("id", "INTEGER", 1), Column("Größe", "DOUBLE", 2))
+INVENTORY = Inventory(
+    (
+        Schema(
+            "crm",
+            (
+                Table("account", COLUMNS, ("id",), KeySource.DECLARED),
+                Table('it\'s "so" → here', COLUMNS[:1], ("id",), KeySource.WHOLE_ROW),
+            ),
+        ),
+        Schema("my shop", (Table("account", COLUMNS[1:], ("Größe",), KeySource.CONFIGURED),)),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
+    home = tmp_path_factory.mktemp("home")
+    return dbt_files.write(dbt_files.render(INVENTORY), home, lambda folder: dbt_run.parse(folder, Settings(home=home)))
+
+
+def said(spec: dg.AssetSpec) -> dict[str, Any]:
+    """Return all attributes of a spec, but for the translator and the manifest, of which there are several here."""
+    kept = {name: value for name, value in spec.metadata.items() if not name.endswith(("_translator", "/manifest"))}
+    assert len(kept) == len(spec.metadata) - 2
+    return {name: getattr(spec, name) for name in dg.AssetSpec._fields if name != "metadata"} | {"metadata": kept}
+
+
+def test_it_is_the_same_whichever_table_it_was_asked_about(project: DbtProject) -> None:
+    manifest, settings = json.loads(Path(project.manifest).read_text()), Settings(home=project.folder)
+    snapshots = [name for name, node in manifest["nodes"].items() if node["resource_type"] == "snapshot"]
+    one = HistoryTranslator(INVENTORY, settings)
+    found = [said(one.get_asset_spec(manifest, name, None)) for name in snapshots]
+
+    asked = [HistoryTranslator(INVENTORY, settings) for _ in snapshots]
+    assert found == [said(each.get_asset_spec(manifest, name, None)) for each, name in zip(asked, snapshots, strict=True)]
+
+    own = [said(each.alike) for each in asked if each.alike]
+    assert len(own) == len(snapshots) == 3
+    for of_dagster_dbt, ours in zip(own, found, strict=True):
+        assert of_dagster_dbt["code_version"] == ours["code_version"]
+        assert of_dagster_dbt["metadata"].items() <= ours["metadata"].items()
+    assert len({each["metadata"]["dagster/table_name"] for each in found}) == 3
