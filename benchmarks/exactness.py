@@ -21,7 +21,7 @@ from benchmarks.arena import Stock, machine
 from history_assets.naming import quote
 from history_assets.warehouse import duckdb_history, history_sql
 from history_assets.warehouse.values import Status
-from tests.stories.engines import DuckDB
+from tests.stories.engines.duckdb import DuckDB
 from tests.stories.test_timelines import Bench, date_of
 from tests.stories.timelines import NIGHTS, State, collect
 

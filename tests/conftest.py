@@ -12,6 +12,7 @@ from history_assets.settings import Settings
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
 from tests.stories import engines
+from tests.stories.engines.base import Engine
 
 hypothesis_settings.register_profile("ci", deadline=None)
 hypothesis_settings.load_profile("ci")
@@ -37,7 +38,7 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def engine(engine_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[engines.Engine]:
+def engine(engine_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The engine that was asked for, with an installation of its own for the module."""
     with engines.installed(engine_name, tmp_path_factory.mktemp("story")) as engine:
         yield engine

@@ -13,7 +13,7 @@ from history_assets.settings import Settings
 from history_assets.warehouse.snowflake import SnowflakeWarehouse
 from history_assets.warehouse.snowflake_setup import setup_script
 from history_assets.warehouse.values import Applied, AppliedColumn, Clone, Difference, Status
-from tests.stories.test_snowflake import CHANGED
+from tests.stories.snowflake.test_statements import CHANGED
 from tests.warehouse.recording import RecordingSessions, table
 
 PAGE = (Path(__file__).parents[1] / "docs" / "snowflake.md").read_text(encoding="utf-8")

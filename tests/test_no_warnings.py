@@ -17,7 +17,7 @@ from history_assets.refresh import refresh
 from history_assets.settings import Settings
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
-from tests.stories.test_served import UI, eventually, free_port
+from tests.stories.webserver import UI, eventually, free_port
 
 NOT_OURS = {
     # dagster-dbt requires sqlglot with its extra rs, which is this; sqlglot imports it wherever it is installed.

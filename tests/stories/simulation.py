@@ -32,7 +32,7 @@ from tests.fakes.snowflake.emulator import Emulator
 from tests.fakes.snowflake.errors import SnowflakeError
 from tests.fakes.snowflake.log import Statement
 from tests.stories.daemon import Daemon
-from tests.stories.engines import Snowflake
+from tests.stories.engines.snowflake import Snowflake
 
 START = dt.datetime(2026, 9, 3, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)

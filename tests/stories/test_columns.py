@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from history_assets.history import History
-from tests.stories.engines import Engine, Rows, Stored
+from tests.stories.engines.base import Engine, Rows, Stored
 from tests.stories.tables import Night
 from tests.stories.test_gates import Seen, Story
 

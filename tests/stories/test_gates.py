@@ -15,7 +15,7 @@ from history_assets.gates import Gate
 from history_assets.nights import NightReport, run_night
 from history_assets.verification import verify
 from history_assets.warehouse.base import Warehouse
-from tests.stories.engines import OURS, Engine, Stored
+from tests.stories.engines.base import OURS, Engine, Stored
 from tests.stories.tables import Night
 
 SYNCED = "2026-10-01 00:00:00+00"

@@ -13,8 +13,8 @@ from history_assets.errors import ScriptError
 from history_assets.location import build_definitions
 from history_assets.scripts.metadata import parse
 from tests.fakes.channel import Channel
+from tests.stories.scripts.folder import Folder, script
 from tests.stories.test_hostile import as_a_process
-from tests.stories.test_scripts import Folder, script
 
 DECODE = [
     "import base64, json, os, zlib",

@@ -22,7 +22,7 @@ from tests.fakes.fivetran import FakeFivetran, Fault
 from tests.fakes.snowflake.emulator import Emulator
 from tests.fakes.snowflake.errors import SnowflakeError
 from tests.stories.daemon import Daemon
-from tests.stories.engines import Snowflake
+from tests.stories.engines.snowflake import Snowflake
 
 SCHEMAS = ("CRM", "SHOP")
 

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from history_assets.nights import run_night
-from tests.stories.engines import Engine
+from tests.stories.engines.base import Engine
 from tests.stories.tables import Night
 
 FIRST: Night = {

@@ -25,7 +25,7 @@ from history_assets.partitions import PARTITIONS
 from history_assets.retention import forget_dates, retain
 from history_assets.verification import verify
 from history_assets.warehouse.duckdb import DuckDBWarehouse
-from tests.stories.engines import DuckDB
+from tests.stories.engines.duckdb import DuckDB
 from tests.stories.tables import Night
 
 SYNCED = "2026-08-01 00:00:00+00"

@@ -15,7 +15,7 @@ from history_assets.verification import verify
 from tests.fakes.snowflake.emulator import Emulator
 from tests.fakes.snowflake.log import Statement
 from tests.stories.account import day_of
-from tests.stories.engines import Snowflake
+from tests.stories.engines.snowflake import Snowflake
 
 TODAY = dt.date(2026, 10, 20)
 LANDED = {

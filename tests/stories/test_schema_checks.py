@@ -11,7 +11,7 @@ import pytest
 from history_assets.location import build_definitions
 from history_assets.nights import open_instance, run_nights
 from history_assets.warehouse.duckdb import DuckDBWarehouse
-from tests.stories.engines import DuckDB
+from tests.stories.engines.duckdb import DuckDB
 from tests.stories.tables import Night
 from tests.unit.test_markdown import read
 

@@ -10,7 +10,8 @@ from history_assets.naming import clone_key
 from history_assets.serving import served
 from history_assets.settings import Settings
 from tests.landing import Landing
-from tests.stories.test_served import UI, ended, eventually, folded_after, free_port, left_behind, recorded
+from tests.stories.test_served import ended, folded_after, recorded
+from tests.stories.webserver import UI, eventually, free_port, left_behind
 
 EVENING = "2026-03-01T22:00"
 SYNCED = "_fivetran_synced timestamptz default now()"

@@ -25,7 +25,7 @@ from history_assets.refresh import refresh
 from history_assets.verification import verify
 from history_assets.warehouse.values import Clone, Status
 from tests.stories import engines
-from tests.stories.engines import Engine, Stored
+from tests.stories.engines.base import Engine, Stored
 from tests.stories.tables import Night
 from tests.stories.timelines import DOMAINS, NIGHTS, History, State, Timeline, collect, history_of
 

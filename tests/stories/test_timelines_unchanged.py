@@ -16,7 +16,7 @@ import pytest
 
 from history_assets.folding import fold, plan
 from tests.stories import engines
-from tests.stories.engines import Engine
+from tests.stories.engines.base import Engine
 from tests.stories.tables import Night
 from tests.stories.test_timelines import ORDERS, Bench, Outcome, compare, date_of, main
 from tests.stories.timelines import NIGHTS, Timeline, collect

@@ -16,7 +16,9 @@ from history_assets.naming import quote
 from history_assets.refresh import refresh
 from history_assets.verification import verify
 from history_assets.warehouse.values import Applied, Status
-from tests.stories.engines import DuckDB, Engine, Snowflake
+from tests.stories.engines.base import Engine
+from tests.stories.engines.duckdb import DuckDB
+from tests.stories.engines.snowflake import Snowflake
 
 FIRST = dt.date(2026, 10, 1)
 TABLES = [f"t{number}" for number in range(12)]

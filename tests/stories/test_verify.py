@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from history_assets import cli, cli_checks
-from tests.stories.engines import Engine
+from tests.stories.engines.base import Engine
 from tests.stories.tables import Night
 from tests.stories.test_gates import Seen, Story
 

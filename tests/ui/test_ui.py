@@ -17,7 +17,7 @@ from history_assets.settings import Settings
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
 from tests.stories.daemon import turn
-from tests.stories.test_served import UI, eventually, free_port, left_behind
+from tests.stories.webserver import UI, eventually, free_port, left_behind
 from tests.ui.pages import CHROMIUM, Pages, opened
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, as .ci/run installs it: apt-get install chromium")

@@ -10,7 +10,7 @@ from history_assets.folding import Plan, night
 from history_assets.history import History
 from history_assets.refresh import refresh
 from tests.stories import engines
-from tests.stories.engines import Engine
+from tests.stories.engines.base import Engine
 from tests.stories.reading.story import DAYS, TABLES, cutoff, date, landing
 
 

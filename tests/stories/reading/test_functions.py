@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from history_assets.history import History
-from tests.stories.engines import Engine
+from tests.stories.engines.base import Engine
 from tests.stories.reading.story import DAYS, TABLES, date
 
 pytestmark = pytest.mark.xdist_group("reading")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from history_assets.history import History
-from tests.stories.engines import Engine
+from tests.stories.engines.base import Engine
 from tests.stories.reading.story import DAYS, LAST_MOMENT, TABLES, cutoff, date, same, seen
 
 pytestmark = pytest.mark.xdist_group("reading")
