@@ -12,7 +12,7 @@ from history_assets.own_process import DBT, settle, unseen
 def defs() -> dg.Definitions:
     """Return the definitions for the environment's settings."""
     settle()
-    with unseen(DBT):
+    with unseen(DBT):  # which runs in processes of its own
         from history_assets.location import build_definitions
     from history_assets.settings import Settings
 
