@@ -6,9 +6,11 @@ Belongs here: what a process is told once, at its start. Does not belong here: a
 import atexit
 import contextlib
 import gc
+import importlib.abc
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 DBT = "dbt"
 """What only dbt's own processes need: dagster-dbt loads it where it is installed, for more than a second and 30 MB, and can do
@@ -35,16 +37,29 @@ def settle() -> None:
     os.umask(_OWN)
 
 
+class _Absent(importlib.abc.MetaPathFinder):
+    """What finds modules first, and says of some that they are not installed.
+
+    It is not enough to have None in their place: what Cython has compiled, as pyarrow, would take that for the module.
+    """
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self._modules = frozenset(modules)
+
+    def find_spec(self, fullname: str, *_: Any) -> None:
+        if fullname in self._modules:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
 @contextlib.contextmanager
 def unseen(module: str) -> Iterator[None]:
     """Have a module that is not loaded yet not be found meanwhile, as if it were not installed."""
-    loaded = module in sys.modules
-    sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+    absent = _Absent([module])
+    sys.meta_path.insert(0, absent)
     try:
         yield
     finally:
-        if not loaded:
-            del sys.modules[module]
+        sys.meta_path.remove(absent)
 
 
 class OwnProcess:
@@ -59,8 +74,7 @@ class OwnProcess:
     def __init__(self, without: Sequence[str] = ()) -> None:
         self.code: int | None = None
         settle()
-        for name in without:
-            sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Absent(without))
         atexit.register(self._leave)
 
     def _leave(self) -> None:
