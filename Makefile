@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Told on either engine; on the emulated account, which takes longer, when there is more time.
 STORIES := $(addprefix tests/stories/test_,gates.py columns.py verify.py unchanged.py timelines_unchanged.py)
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
+# Long stories of few tests first: by the number of its tests, which xdist would go by, each would be left for the end.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # By its folder: a script beside a checkout named history_assets would find that instead of a package that a finder knows.
 EDITABLE := --config-settings editable_mode=compat --editable

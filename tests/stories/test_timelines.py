@@ -31,7 +31,7 @@ from tests.stories.timelines import DOMAINS, NIGHTS, History, State, Timeline, c
 
 FIRST = dt.date(2026, 10, 1)
 EMPTY = ("_fivetran_synced timestamptz", None)
-IN_TESTS = {"duckdb": (60, range(3)), "snowflake": (10, range(1))}
+IN_TESTS = {"duckdb": (60, range(2)), "snowflake": (10, range(1))}
 """How many timelines each test tells of an engine, and by which seeds: the emulated account takes longer for each."""
 ORDERS = ("in_order", "shuffled", "doubled", "late", "again")
 
