@@ -107,9 +107,7 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
         raise SystemExit(f"dbt could not load the project in {project}: {parsed.exception}")
     if own.stat().st_mtime_ns != as_saved:
         # dbt has parsed all of it once more, since it was saved for another home, limit of memory or account.
-        unfinished = saved.with_name(f".{uuid.uuid4()}")
-        shutil.copyfile(own, unfinished)
-        unfinished.replace(saved)
+        _save(own, saved)
     if engine == "duckdb":
         from dbt.adapters.duckdb.impl import DuckDBAdapter
 
@@ -120,6 +118,17 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
         if macro.package_name == _PROJECT:
             template_cache.get_node_template(macro)  # as dbt does when it first comes to it, in each thread; now there is time
     return dbtRunner(manifest=manifest, callbacks=[_say_folded, *([_checkpointing()] if engine == "duckdb" else [])]), folders
+
+
+def _save(parse: Path, saved: Path) -> None:
+    unfinished = saved.with_name(f".{uuid.uuid4()}")
+    try:
+        shutil.copyfile(parse, unfinished)
+        unfinished.replace(saved)
+    except OSError as error:  # by which the next run loses time, and nothing else
+        print(f"dbt's new parse was not saved: {error}", flush=True)  # noqa: T201 - the parent reads it
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 import yaml
 
-from history_assets import dbt_files, dbt_run
+from history_assets import dbt_child, dbt_files, dbt_run
 from history_assets.credentials import SnowflakeCredentials
 from history_assets.errors import ProjectError
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
@@ -171,6 +171,17 @@ def test_all_is_parsed_once_more_for_another_home_and_then_no_more(
     copied, first, second, third, fourth = parses
     assert copied < first == second < third == fourth
     assert sorted(path.name for path in saved.parent.iterdir()) == sorted(path.name for path in (project / "target").iterdir())
+
+
+def test_a_parse_that_cannot_be_saved_is_said_so_and_harms_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parse, saved = home / "new", home / "saved"
+    parse.write_text("new")
+    saved.mkdir()
+
+    dbt_child._save(parse, saved)
+
+    assert capsys.readouterr().out.startswith("dbt's new parse was not saved: ")
+    assert sorted(path.name for path in home.iterdir()) == ["new", "saved"]
 
 
 def test_a_project_that_dbt_cannot_load_is_said_so(project: Path, home: Path, settings: Settings) -> None:
