@@ -123,9 +123,11 @@ def main() -> None:
     watch = Watch(born())
 
     from history_assets import cli
+    from history_assets.own_process import DBT, unseen
 
-    for path, phase in WATCHED.items():
-        watch.replace(path, phase)
+    with unseen(DBT):  # as in the command's process
+        for path, phase in WATCHED.items():
+            watch.replace(path, phase)
     watch.replace_pool()
     try:
         cli.program()
