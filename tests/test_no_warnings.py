@@ -97,16 +97,17 @@ def demo(command: list[str], environment: dict[str, str], said: Path) -> Iterato
 
 
 def run_a_night(ui: UI, date: str) -> None:
-    """Have the UI's runs clone and fold a table, and wait for the checks and the script that follow by themselves."""
+    """Have the UI's runs refresh, clone and fold a table, and wait for the checks and the script that follow by themselves."""
     (location,) = ui.locations()
     assert location["loadStatus"] == "LOADED"
+    ui.launch("refresh")
     ui.materialize([clone_key("salesforce"), history_key("salesforce", "opportunity")], date)
 
     def ended() -> set[tuple[str, str]] | None:
         runs = ui.ask("{ runsOrError { ... on Runs { results { jobName status } } } }")["results"]
         states = {(run["jobName"], run["status"]) for run in runs}
-        over = {job for job, _ in states} >= {"checks", "scripts"} and {state for _, state in states} <= {"SUCCESS", "FAILURE"}
-        return states if over else None
+        there = {job for job, _ in states} >= {"refresh", "checks", "scripts"}
+        return states if there and {state for _, state in states} <= {"SUCCESS", "FAILURE"} else None
 
     jobs = ("refresh", "clones", "snapshots", "__ASSET_JOB", "checks", "scripts")
     assert eventually(ended, "checks and the script") == {(job, "SUCCESS") for job in jobs}

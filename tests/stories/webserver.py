@@ -69,20 +69,25 @@ class UI:
         )
         assert said == {"__typename": "AddDynamicPartitionSuccess"}
 
-    def materialize(self, keys: Keys, date: str) -> str:
-        """Press "Materialize" for assets and one date; returns the run's id."""
+    def launch(self, job: str, assets: Keys = (), date: str | None = None) -> str:
+        """Launch a job, for some of its assets and a date where it has any; returns the run's id."""
+        selection = {"assetSelection": [{"path": key} for key in assets]} if assets else {}
         said = self.ask(
             """mutation ($run: ExecutionParams!) { launchPipelineExecution(executionParams: $run) {
                  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }""",
             run={
-                "selector": CODE | {"pipelineName": "__ASSET_JOB", "assetSelection": [{"path": key} for key in keys]},
-                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": date}]},
+                "selector": CODE | {"pipelineName": job} | selection,
+                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": date}] if date else []},
                 "runConfigData": "{}",
                 "mode": "default",
             },
         )
         assert said["__typename"] == "LaunchRunSuccess", said
         return str(said["run"]["runId"])
+
+    def materialize(self, keys: Keys, date: str) -> str:
+        """Press "Materialize" for assets and one date; returns the run's id."""
+        return self.launch("__ASSET_JOB", keys, date)
 
     def backfill(self, keys: Keys, dates: Sequence[str]) -> str:
         """Press "Launch backfill" for assets and several dates; returns the backfill's id."""
