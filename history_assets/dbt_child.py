@@ -13,12 +13,12 @@ import os
 import shutil
 import sys
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from history_assets.dbt_checkpoints import Checkpoints
+from history_assets.dbt_files import replace
 from history_assets.errors import WarehouseError
 from history_assets.own_process import PANDAS, OwnProcess
 from history_assets.settings import RUN_VARIABLE, Settings
@@ -121,14 +121,10 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
 
 
 def _save(parse: Path, saved: Path) -> None:
-    unfinished = saved.with_name(f".{uuid.uuid4()}")
     try:
-        shutil.copyfile(parse, unfinished)
-        unfinished.replace(saved)
+        replace(saved, parse.read_bytes())
     except OSError as error:  # by which the next run loses time, and nothing else
         print(f"dbt's new parse was not saved: {error}", flush=True)  # noqa: T201 - the parent reads it
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -> NightResult:

@@ -109,7 +109,7 @@ def write(rendered: Rendered, home: Path, parse: Callable[[Path], None]) -> DbtP
         project.keep()
         if not project.whole:
             _write(rendered, project, parse)
-        _replace(home / "dbt" / "current", f"{rendered.hash}\n")
+        replace(home / "dbt" / "current", f"{rendered.hash}\n".encode())
         if before:
             before.keep()  # a run may have begun with it a moment ago
         _sweep(home / "dbt", rendered.hash)
@@ -138,7 +138,17 @@ def raw_then(home: Path) -> Inventory:
 
 def remember_raw(home: Path, inventory: Inventory) -> None:
     """Save what raw holds, once the changes since the last time were told."""
-    _replace(home / "dbt" / "raw.json", inventory.to_json())
+    replace(home / "dbt" / "raw.json", inventory.to_json().encode())
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Make a file hold this, whole at any time; raises OSError, and then the file is as it was."""
+    unfinished = path.with_name(f".{uuid.uuid4()}")
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _write(rendered: Rendered, project: DbtProject, parse: Callable[[Path], None]) -> None:
@@ -164,15 +174,6 @@ def _sweep(folder: Path, in_force: str) -> None:
         with contextlib.suppress(OSError):  # another refresh sweeps, too
             if ours and now - path.stat().st_mtime > kept:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _replace(path: Path, content: str) -> None:
-    unfinished = path.with_name(f".{uuid.uuid4()}")
-    try:
-        unfinished.write_text(content, encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _refusal(schema: str, table: Table) -> str | None:

@@ -6,6 +6,7 @@ Belongs here: what the processes that load it are told first. Does not belong he
 import dagster as dg
 
 from history_assets.own_process import DBT, settle, unseen
+from history_assets.settings import Settings
 
 
 @dg.definitions
@@ -14,6 +15,5 @@ def defs() -> dg.Definitions:
     settle()
     with unseen(DBT):  # which runs in processes of its own
         from history_assets.location import build_definitions
-    from history_assets.settings import Settings
 
     return build_definitions(Settings.from_env())

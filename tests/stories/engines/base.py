@@ -15,9 +15,7 @@ import pyarrow as pa
 
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
-from tests.stories.tables import (
-    Night,
-)
+from tests.stories.tables import Night
 
 Rows = list[tuple[Any, ...]]
 OURS = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
