@@ -11,8 +11,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
+from dagster._core.utils import make_new_run_id
 
-from history_assets.event_log import BATCH_VARIABLE, BatchingEventLogStorage, log_materializations
+from history_assets.event_log import BATCH_VARIABLE, ENGINES, BatchingEventLogStorage, log_materializations
 
 KEYS = [dg.AssetKey(["history", "crm", f"t{number}"]) for number in range(7)]
 DATES = ["2026-11-20", "2026-11-21"]
@@ -103,3 +105,26 @@ def test_what_is_stored_in_batches_is_what_dagster_stores(batch: str, tmp_path: 
         assert isinstance(instance.event_log_storage, BatchingEventLogStorage)
         assert told(instance) == expected
     assert (home / "history" / "runs" / "index.db").is_file()
+
+
+def test_each_run_is_found_whose_log_was_opened_long_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server opens the logs of more runs than it keeps engines of; each says what it said, and what was added since."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    storage = BatchingEventLogStorage.from_config_value(None, {})
+    runs = [make_new_run_id() for _ in range(ENGINES + 3)]
+    for round_ in ("first", "second"):
+        for run in runs:
+            storage.store_event(dg.EventLogEntry(None, 10, f"{round_} of {run}", run, 0.0))
+
+    told = {run: [entry.user_message for entry in storage.get_logs_for_run(run)] for run in runs}
+    assert told == {run: [f"first of {run}", f"second of {run}"] for run in runs}
+
+
+def test_a_table_that_dagster_adds_to_the_index_later_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    storage = BatchingEventLogStorage.from_config_value(None, {})
+    before = storage.has_table("added")
+    with storage.index_connection() as connection:
+        connection.execute(sa.text("create table added (number integer)"))
+
+    assert (before, storage.has_table("added")) == (False, True)
