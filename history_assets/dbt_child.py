@@ -136,12 +136,15 @@ def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -
     began = time.monotonic()
     # The cache is of no use: the macros look at the one table that they fold.
     done = runner.invoke(["snapshot", *_SILENT, "--no-populate-cache", "--select", f"tag:{_CHOSEN}", *folders])
+    error = str(done.exception) if done.exception else None
     nodes = getattr(done.result, "results", None) or []
     failed = {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")}
     asked, seconds = len(night["tables"]), time.monotonic() - began
-    said = f"{night['run']['clone_date']}: {asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
-    print(said, flush=True)  # noqa: T201 - the parent reads it
-    return NightResult(failed, str(done.exception) if done.exception else None)
+    # Where dbt did not get to its end, the ledger alone knows what it had folded.
+    folded = f"{asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
+    said = f"dbt stopped after {seconds:.1f} s: {' '.join(error.split())}" if error else folded
+    print(f"{night['run']['clone_date']}: {said}", flush=True)  # noqa: T201 - the parent reads it
+    return NightResult(failed, error)
 
 
 def _checkpointing() -> Callable[[Any], None]:

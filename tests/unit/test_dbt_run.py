@@ -1,6 +1,7 @@
 """How dbt is run: which target, with which environment; and that nothing secret is written anywhere."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,10 @@ import yaml
 
 from history_assets import dbt_child, dbt_files, dbt_run
 from history_assets.credentials import SnowflakeCredentials
+from history_assets.dbt_child import Night
 from history_assets.errors import ProjectError
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
+from history_assets.naming import snapshot_name
 from history_assets.settings import Settings
 
 WHO = {"account": "myorg-account", "user": "LOADER", "role": "HISTORIAN", "warehouse": "NIGHTLY"}
@@ -190,6 +193,22 @@ def test_a_project_that_dbt_cannot_load_is_said_so(project: Path, home: Path, se
 
     with pytest.raises(ProjectError, match="dbt's process ended with 1, expected 0"):
         dbt_run.fold(broken, [], settings, lambda _: None)
+
+
+def test_what_stops_dbt_is_said_and_not_taken_for_a_table_that_was_folded(
+    project: Path, home: Path, settings: Settings
+) -> None:
+    """As where a clone is dropped just before dbt opens it: no table of the night has a result of its own."""
+    run = {"clone_date": "2026-11-20", "schemas": {"CRM": {"location": str(home / "dropped.duckdb")}}}
+    said: list[str] = []
+
+    (result,) = dbt_run.fold(project, [Night(run, {snapshot_name("CRM", "ACCOUNT"): {}})], settings, said.append)
+
+    (line,) = said
+    assert re.match(r"2026-11-20: dbt stopped after \d+\.\d s: .*dropped\.duckdb", line)
+    assert result.failed == {}
+    assert result.error
+    assert "dropped.duckdb" in result.error
 
 
 _LOOKS_FOR_KEYS = """
