@@ -135,8 +135,10 @@ def run_nights(
         settings.cutoffs().check_past(date, dt.datetime.now(dt.UTC))
     if schemas is not None:
         warehouse.inventory(schemas)
-    check_rule(warehouse)
-    refreshed = refresh(settings, warehouse, told=False, watch=watch)
+    with warehouse.reading():
+        check_rule(warehouse)
+        known = warehouse.histories()
+    refreshed = refresh(settings, warehouse, known, told=False, watch=watch)
     if not refreshed.project.inventory.tables():
         left_out = "; ".join(f"left out {table}: {reason}" for table, reason in refreshed.refused.items())
         raise UsageError(left_out or warehouse.nothing_to_clone())

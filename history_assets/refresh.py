@@ -41,8 +41,10 @@ class Refreshed:
         yield from self.ignored
 
 
-def refresh(settings: Settings, warehouse: Warehouse, *, told: bool = True, watch: Watch = unwatched) -> Refreshed:
-    """Bring the generated project up to date with the warehouse and return it.
+def refresh(
+    settings: Settings, warehouse: Warehouse, histories: Inventory | None = None, *, told: bool = True, watch: Watch = unwatched
+) -> Refreshed:
+    """Bring the generated project up to date with the warehouse and return it; who has read the ``histories`` may say them.
 
     Its tables are those of raw, plus every table that has a history or was in the project before: a table that is gone from raw
     keeps its history asset, so that late nights can be folded.
@@ -57,7 +59,7 @@ def refresh(settings: Settings, warehouse: Warehouse, *, told: bool = True, watc
     drift = changes(then, raw)
     if before:
         inventory = inventory.merged(before.inventory)
-    inventory = inventory.merged(warehouse.histories())
+    inventory = inventory.merged(warehouse.histories() if histories is None else histories)
     inventory = Inventory(tuple(schema for schema in inventory.schemas if settings.selects(schema.name)))
     watch("having dbt parse the project", 0, None)
     rendered = dbt_files.render(inventory, settings.engine)
