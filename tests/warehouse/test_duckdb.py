@@ -183,6 +183,6 @@ def test_a_new_history_is_of_small_blocks_and_small_statistics(make_settings: Ca
             "where of_file.database_name = duckdb_databases.database_name"
         ).fetchall()
 
-    assert (tags["storage_version"], size) == ("v1.2.0+", 65_536)
+    assert (tags["storage_version"], size) == ("v1.3.0+", 65_536)
     # 3 KB of statistics for each of its columns would be 300.
     assert warehouse.history.stat().st_size < 8 * 65_536
