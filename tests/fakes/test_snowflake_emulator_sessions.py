@@ -2,6 +2,7 @@
 
 import threading
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from dagster_snowflake import SnowflakeResource
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import DatabaseError, ProgrammingError
 
+from tests.fakes.snowflake import session
 from tests.fakes.snowflake.emulator import Emulator
 from tests.fakes.snowflake.errors import insufficient_privileges
 
@@ -254,20 +256,26 @@ def test_a_session_that_ends_takes_its_transaction_with_it(emulator: Emulator) -
     assert emulator.locks == {}
 
 
-def test_delays_of_several_sessions_overlap(emulator: Emulator) -> None:
+def test_delays_of_several_sessions_overlap(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clone that takes long holds up no other: https://docs.snowflake.com/en/sql-reference/sql/create-clone"""
-    emulator.delay = 1.0
+    emulator.delay = 7.0
+    all_at_once = threading.Barrier(4)
+
+    def sleep(seconds: float) -> None:
+        all_at_once.wait(timeout=60) if seconds == emulator.delay else time.sleep(seconds)
+
+    clock = types.SimpleNamespace(sleep=sleep, perf_counter=time.perf_counter, monotonic=time.monotonic)
+    monkeypatch.setattr(session, "time", clock)
 
     def clone(name: str) -> None:
         with snowflake.connector.connect(**emulator.settings) as connection:
             connection.cursor().execute(f"create transient schema RAW.{name} clone RAW.PUBLIC")
 
-    started = time.monotonic()
     threads = [threading.Thread(target=clone, args=(f"C{number}",)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert time.monotonic() - started < 3
+    assert not all_at_once.broken
     assert {f"C{number}" for number in range(4)} <= set(emulator.catalog.databases["RAW"].schemas)

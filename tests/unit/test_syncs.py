@@ -180,10 +180,10 @@ def test_a_long_log_is_read_in_no_time() -> None:
             event(minute + 2, "sync_end", SUCCESS),
         )
     ]
-    began = time.perf_counter()
+    began = time.process_time()
     told, _ = logged(syncs, ["s"], {"c": Seen(at(0), at(0))}, at(60_000))
 
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert {each.rows for each in told} == {3}
     assert len(told) == 15_000
 
