@@ -176,7 +176,7 @@ def test_a_glance_is_soon_over_however_many_requests_it_takes(
     monkeypatch.setattr("history_assets.fivetran.api._GLANCE", 0.5)
     fivetran.connect("crm")
     (crm,) = api.connections()
-    fivetran.faults.extend(9 * [Fault(seconds=2)])
+    fivetran.faults.extend(9 * [Fault(seconds=20)])
     glance, began = api.glance(), time.monotonic()
 
     with pytest.raises(FivetranUnreachableError, match="found no answer of Fivetran") as error:
@@ -184,7 +184,7 @@ def test_a_glance_is_soon_over_however_many_requests_it_takes(
     with pytest.raises(FivetranUnreachableError, match=r"found no time left to GET /connections/.*within 0\.5 s"):
         glance.sync_history(crm, NOW - DAY, NOW)
 
-    assert time.monotonic() - began < 9  # of the 18 s that the answers take
+    assert time.monotonic() - began < 9  # where one answer takes 20, and is given up after 15 if nothing hurries
     assert error.value.passing
 
 
