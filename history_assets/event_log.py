@@ -31,7 +31,7 @@ from sqlalchemy.dialects.sqlite import insert
 from history_assets.own_process import settle
 
 BATCH_VARIABLE, BATCH = "DAGSTER_EVENT_BATCH_SIZE", "500"
-"""How many events Dagster keeps before it stores them; SQLite binds 32,766 values to a statement, 7 are an event's."""
+"""How many events Dagster keeps before it stores them."""
 
 ENGINES = 16
 """Engines that a process keeps: that of the index, and those of the runs it has last written or read."""

@@ -26,7 +26,7 @@ _BLOCK = 65_536
 """Bytes of a block of the history: a quarter of what DuckDB takes, since each column of each table has one, however small."""
 
 _FORMAT = "v1.3.0"
-"""The oldest DuckDB that can read the history; for an older one checkpoints take a third longer, and for one before 1.2 each
+"""The oldest DuckDB that can read the history; for an older one checkpoints take a fifth longer, and for one before 1.2 each
 column would have 3 KB of statistics."""
 
 
