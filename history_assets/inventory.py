@@ -6,6 +6,7 @@ here: reading a warehouse (``warehouse/``).
 
 import dataclasses
 import enum
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,16 @@ class Column:
     name: str
     type: str
     position: int
+
+
+_SHARED = 1 << 17
+"""Columns that are held once: of the largest warehouses that this is for, all."""
+
+
+@functools.lru_cache(_SHARED)
+def shared_column(name: str, kind: str, position: int, /) -> Column:
+    """Return a column, the same object for the same, since a night reads each table several times and keeps what it read."""
+    return Column(name, kind, position)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,5 +161,5 @@ def _schema(data: Mapping[str, Any]) -> Schema:
 
 
 def _table(data: Mapping[str, Any]) -> Table:
-    columns = tuple(Column(**column) for column in data["columns"])
+    columns = tuple(shared_column(column["name"], column["type"], column["position"]) for column in data["columns"])
     return Table(data["name"], columns, tuple(data["key"]), KeySource(data["key_source"]))

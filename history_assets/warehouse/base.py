@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from history_assets.errors import UsageError, WarehouseError
-from history_assets.inventory import Column, Inventory, KeySource, Schema, Table, is_fivetrans_own
+from history_assets.inventory import Inventory, KeySource, Schema, Table, is_fivetrans_own, shared_column
 from history_assets.settings import Settings
 from history_assets.warehouse.values import (
     Applied,
@@ -243,7 +243,7 @@ class Warehouse(abc.ABC):
         """Return the tables that have a history, as far as is known of them without raw."""
         tables: dict[str, dict[str, Table]] = {}
         for row in self.applied_before(None, dt.date.max):
-            columns = tuple(Column(column.name, column.type, position) for position, column in enumerate(row.columns, 1))
+            columns = tuple(shared_column(column.name, column.type, position) for position, column in enumerate(row.columns, 1))
             names = tuple(column.name for column in columns)
             tables.setdefault(row.schema, {})[row.table] = Table(row.table, columns, names, KeySource.WHOLE_ROW)
         return Inventory(tuple(Schema(name, tuple(found.values())) for name, found in sorted(tables.items())))

@@ -16,7 +16,7 @@ import duckdb
 import tenacity
 
 from history_assets.errors import InUseError, WarehouseError
-from history_assets.inventory import Column, Schema, make_table
+from history_assets.inventory import Column, Schema, make_table, shared_column
 from history_assets.naming import quote_literal
 
 _LOCKED = ("Could not set lock", "different configuration than existing connections")
@@ -79,7 +79,7 @@ def read_tables(
     for table, column, kind, position in connection.execute(
         f"select table_name, column_name, data_type, column_index from duckdb_columns() {where}", [database]
     ).fetchall():
-        columns[table].append(Column(column, kind, position))
+        columns[table].append(shared_column(column, kind, position))
     declared = dict(
         connection.execute(
             f"select table_name, constraint_column_names from duckdb_constraints() {where} and constraint_type = 'PRIMARY KEY'",

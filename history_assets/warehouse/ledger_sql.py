@@ -5,6 +5,7 @@ Belongs here: statements as text and bound values, and what a row of the ledger 
 """
 
 import datetime as dt
+import functools
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -147,7 +148,7 @@ def applied_of(row: Mapping[str, Any]) -> Applied:
         rows=row["row_count"],
         opened=row["opened"],
         closed=row["closed"],
-        columns=tuple(AppliedColumn(**column) for column in json.loads(row["columns"])),
+        columns=_columns_of(row["columns"]),
         key=tuple(json.loads(row["key_columns"])),
         status=Status(row["status"]),
         problem=row["problem"],
@@ -156,3 +157,9 @@ def applied_of(row: Mapping[str, Any]) -> Applied:
         unchanged=bool(row.get("unchanged")),
         stamp=Stamp(aware(stamp[0]), aware(stamp[1])) if stamp[0] and stamp[1] else None,
     )
+
+
+@functools.lru_cache(1 << 14)
+def _columns_of(written: str) -> tuple[AppliedColumn, ...]:
+    """Read columns, once for all nights of a table."""
+    return tuple(AppliedColumn(**column) for column in json.loads(written))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from history_assets.errors import WarehouseError
-from history_assets.inventory import Column, Schema, make_table
+from history_assets.inventory import Column, Schema, make_table, shared_column
 from history_assets.naming import quote, table_name
 from history_assets.settings import Settings
 from history_assets.warehouse import snowflake_sql
@@ -57,7 +57,7 @@ class Catalog:
         columns = collections.defaultdict[str, list[Column]](list)
         for row in self._unpaged(snowflake_sql.show_columns, database, location, names, query_tag):
             known = columns[row["table_name"]]
-            known.append(Column(row["column_name"], snowflake_sql.type_of(row["data_type"]), len(known) + 1))
+            known.append(shared_column(row["column_name"], snowflake_sql.type_of(row["data_type"]), len(known) + 1))
         keys = collections.defaultdict[str, dict[int, str]](dict)
         for row in self._unpaged(snowflake_sql.show_primary_keys, database, location, names, query_tag):
             keys[row["table_name"]][int(row["key_sequence"])] = row["column_name"]
