@@ -29,7 +29,7 @@ _DUCKDB = "history_assets.warehouse.duckdb.DuckDBWarehouse"
 WATCHED = {
     "history_assets.nights.run_nights": "the command itself",
     "history_assets.nights.refresh": "read the inventory",
-    "history_assets.nights.build_definitions": "build the definitions",
+    "history_assets.nights.night_definitions": "build the definitions",
     "dagster.Definitions.resolve_job_def": "build the definitions",
     "dagster.JobDefinition.get_subset": "build the definitions",
     "dagster.JobDefinition.execute_in_process": STEPS,

@@ -13,13 +13,15 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from history_assets.dbt_checkpoints import Checkpoints
+from history_assets.dbt_clones import Clones
 from history_assets.dbt_files import replace
 from history_assets.errors import WarehouseError
+from history_assets.naming import quote
 from history_assets.own_process import PANDAS, OwnProcess
 from history_assets.settings import RUN_VARIABLE, Settings
 from history_assets.warehouse import open_warehouse
@@ -72,10 +74,47 @@ def folders_of(project: Path, target: Path, engine: str) -> list[str]:
     ]
 
 
+class _Housekeeping:
+    """What DuckDB is to do as tables begin and end, so that it takes no more memory than it must."""
+
+    def __init__(self) -> None:
+        self._checkpoints = Checkpoints(lambda: self._execute("checkpoint"))
+        self._clones = Clones(
+            lambda schema: self._execute(f"detach database if exists {quote(f'clone of {schema} on {self._date}')}")
+        )
+        self._date = ""
+
+    def begin(self, manifest: Any, night: Mapping[str, Any]) -> None:
+        """Be told of a night."""
+        self._date = night["run"]["clone_date"]
+        self._clones.expect(node.schema for node in manifest.nodes.values() if node.name in night["tables"])
+
+    def __call__(self, event: Any) -> None:
+        """Be told of what dbt does."""
+        if event.info.name == "NodeStart":
+            self._checkpoints.began(event.data.node_info.unique_id)
+        elif event.info.name == "NodeFinished":
+            self._checkpoints.ended(event.data.node_info.unique_id)
+            self._clones.ended(event.data.node_info.node_relation.schema)
+
+    def _execute(self, sql: str) -> None:
+        from dbt.adapters.factory import get_adapter_by_type
+        from dbt_common.exceptions import DbtRuntimeError
+
+        adapter: Any = get_adapter_by_type("duckdb")  # type: ignore[no-untyped-call]
+        try:
+            with adapter.connection_named("housekeeping"):
+                adapter.execute(sql, auto_begin=False)
+        except DbtRuntimeError as error:  # which would be taken for that of a table, whereas only memory is lost by it
+            print(f"{sql} failed: {error}", flush=True)  # noqa: T201 - the parent reads it
+
+
 def main(request: Path, answer: Path) -> None:
     """Load, wait to be told, fold, answer."""
+    from dbt.cli.main import dbtRunner
+
     begin = json.loads(sys.stdin.readline())
-    runner, folders = _load(Path(begin["project"]), begin["engine"], request.parent / "target")
+    manifest, folders = _load(Path(begin["project"]), begin["engine"], request.parent / "target")
     if not sys.stdin.readline():
         return  # there was nothing to fold
     asked = json.loads(request.read_text())
@@ -85,12 +124,18 @@ def main(request: Path, answer: Path) -> None:
     except WarehouseError as error:
         print(error, flush=True)  # noqa: T201 - the parent reads it
         sys.exit(LOCKED)
-    results = [_fold_night(runner, night, folders) for night in asked["nights"]]
+    _forget_others(manifest, {name for night in asked["nights"] for name in night["tables"]})
+    keeping = [_Housekeeping()] if begin["engine"] == "duckdb" else []
+    runner, results = dbtRunner(manifest=manifest, callbacks=[_say_folded, *keeping]), []
+    for night in asked["nights"]:
+        for keeper in keeping:
+            keeper.begin(manifest, night)
+        results.append(_fold_night(runner, night, folders))
     answer.write_text(json.dumps([dataclasses.asdict(result) for result in results]))
 
 
 def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
-    """Return a runner of dbt's with a project's manifest, and the arguments that say where its files are."""
+    """Return a project's manifest, and the arguments that say where its files are."""
     target.mkdir()
     # Two runs may share a project, so each writes into a folder of its own, starting from the saved parse.
     saved = project / "target" / "partial_parse.msgpack"
@@ -117,7 +162,20 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
     for macro in manifest.macros.values():
         if macro.package_name == _PROJECT:
             template_cache.get_node_template(macro)  # as dbt does when it first comes to it, in each thread; now there is time
-    return dbtRunner(manifest=manifest, callbacks=[_say_folded, *([_checkpointing()] if engine == "duckdb" else [])]), folders
+    return manifest, folders
+
+
+def _forget_others(manifest: Any, tables: Collection[str]) -> None:
+    """Take out of a manifest what none of these tables needs: of each, dbt holds some 15 kB."""
+    others = [key for key, node in manifest.nodes.items() if node.resource_type == "snapshot" and node.name not in tables]
+    for key in others:
+        del manifest.nodes[key]
+    needed = {source for node in manifest.nodes.values() for source in node.depends_on.nodes}
+    manifest.sources = {key: source for key, source in manifest.sources.items() if key in needed}
+    manifest.build_parent_and_child_maps()
+    # The text of each file that dbt has read, and another copy of each node, of which the macros ask for the schema alone.
+    manifest.files = {}
+    manifest.flat_graph = {"nodes": {key: {"schema": node["schema"]} for key, node in manifest.flat_graph["nodes"].items()}}
 
 
 def _save(parse: Path, saved: Path) -> None:
@@ -139,36 +197,13 @@ def _fold_night(runner: Any, night: Mapping[str, Any], folders: Sequence[str]) -
     error = str(done.exception) if done.exception else None
     nodes = getattr(done.result, "results", None) or []
     failed = {node.node.name: str(node.message) for node in nodes if node.status not in ("success", "pass")}
-    asked, seconds = len(night["tables"]), time.monotonic() - began
+    folded = {node.node.name for node in nodes} & night["tables"].keys() - failed.keys()
+    seconds = time.monotonic() - began
     # Where dbt did not get to its end, the ledger alone knows what it had folded.
-    folded = f"{asked - len(failed)} of {asked} tables folded in {seconds:.1f} s"
-    said = f"dbt stopped after {seconds:.1f} s: {' '.join(error.split())}" if error else folded
+    counted = f"{len(folded)} of {len(night['tables'])} tables folded in {seconds:.1f} s"
+    said = f"dbt stopped after {seconds:.1f} s: {' '.join(error.split())}" if error else counted
     print(f"{night['run']['clone_date']}: {said}", flush=True)  # noqa: T201 - the parent reads it
     return NightResult(failed, error)
-
-
-def _checkpointing() -> Callable[[Any], None]:
-    """Return what has checkpoints made as tables begin and end."""
-    from dbt.adapters.factory import get_adapter_by_type
-    from dbt_common.exceptions import DbtRuntimeError
-
-    def checkpoint() -> None:
-        adapter: Any = get_adapter_by_type("duckdb")  # type: ignore[no-untyped-call]
-        try:
-            with adapter.connection_named("checkpoint"):
-                adapter.execute("checkpoint", auto_begin=False)
-        except DbtRuntimeError as error:  # which would be taken for that of a table, whereas only memory is lost by it
-            print(f"no checkpoint was made: {error}", flush=True)  # noqa: T201 - the parent reads it
-
-    checkpoints = Checkpoints(checkpoint)
-
-    def told(event: Any) -> None:
-        if event.info.name == "NodeStart":
-            checkpoints.began(event.data.node_info.unique_id)
-        elif event.info.name == "NodeFinished":
-            checkpoints.ended(event.data.node_info.unique_id)
-
-    return told
 
 
 def _say_folded(event: Any) -> None:

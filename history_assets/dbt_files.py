@@ -19,8 +19,9 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -32,6 +33,14 @@ from history_assets.naming import clone_key, encode, refusal, snapshot_name, tab
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """The one in C, where PyYAML was built with it: ten times as fast, which thousands of tables feel."""
 _OURS = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
+
+_OF_NODE = (
+    "unique_id", "resource_type", "fqn", "package_name", "database", "schema", "alias", "name", "version", "description",
+    "columns", "raw_code", "depends_on", "group", "meta", "tags",
+)  # fmt: skip
+_OF_CONFIG = ("enabled", "group", "materialized", "meta", "schema", "tags")
+_OF_SOURCE = ("unique_id", "resource_type", "fqn", "package_name", "source_name", "name")
+"""What dagster-dbt, with dbt or without, and our translator ask for, of each node and source of a manifest."""
 
 _KEPT = 7 * 24 * 3600
 """Seconds for which a project stays that is no longer in force, from when it was or a run last had it: runs are shorter."""
@@ -59,6 +68,13 @@ class DbtProject:
         """The manifest that dbt wrote when it parsed the project."""
         return self.folder / "target" / "manifest.json"
 
+    def read_manifest(self) -> dict[str, Any]:
+        """Return what dagster-dbt asks for of the manifest; of all of it, Python would hold 15 kB for each table for good."""
+        whole: dict[str, Any] = json.loads(self.manifest.read_bytes())
+        nodes = {key: _of(node, _OF_NODE) for key, node in whole["nodes"].items()}
+        sources = {key: _of(source, _OF_SOURCE) for key, source in whole["sources"].items()}
+        return whole | {"nodes": nodes, "sources": sources, "macros": {}}
+
     def keep(self) -> None:
         """Have it stay for a week from now on, if it is not in force."""
         with contextlib.suppress(OSError):  # it is gone, or nobody can remove it
@@ -68,6 +84,11 @@ class DbtProject:
     def inventory(self) -> Inventory:
         """The inventory that the project was rendered from."""
         return Inventory.load(self.folder / "inventory.json")
+
+
+def _of(node: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    config = {name: node["config"][name] for name in _OF_CONFIG if name in node["config"]}
+    return {name: node[name] for name in names if name in node} | {"config": config}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -144,8 +144,9 @@ def fold(
     it had committed by then is in the ledger.
     """
     child = next((each for each in _loading if (each.project, each.settings) == (project, settings)), None)
-    if child:
-        _loading.remove(child)
+    while _loading:
+        if (each := _loading.pop()) is not child:
+            each.end()  # nobody folds its project any more, which takes memory meanwhile
     return (child or _Child(project, settings)).fold(nights, say, watch, meanwhile)
 
 

@@ -15,6 +15,7 @@ from history_assets.alerts import Event, Sort
 from history_assets.automation import alert_sensors, check_sensors, nightly_schedule, snapshot_sensors
 from history_assets.checks import exactness_checks, schema_checks
 from history_assets.clones import clone_assets, fivetran_specs
+from history_assets.dbt_files import DbtProject
 from history_assets.healing import healing_sensor
 from history_assets.inventory import Inventory
 from history_assets.jobs import AssetJob, asset_jobs
@@ -63,12 +64,7 @@ def build_definitions(
     night, cutoffs = asset_jobs(inventory), settings.cutoffs()
     retaining = [retention_job(warehouse, now)] if settings.clone_retention_days else []
     return dg.Definitions(
-        assets=[
-            *fivetran_specs(inventory, settings),
-            clone_assets(inventory, warehouse, now, watch),
-            history_assets(project, warehouse, now, watch),
-            *scripts.assets,
-        ],
+        assets=[*_night_assets(project, warehouse, now, watch), *scripts.assets],
         asset_checks=[*exactness_checks(inventory, warehouse), schema_checks(inventory, warehouse)],
         jobs=[refreshing, night.clones, night.snapshots, night.checks, *retaining, *scripts.jobs],
         schedules=[
@@ -86,6 +82,22 @@ def build_definitions(
             *always,
         ],
     )
+
+
+def night_definitions(project: DbtProject, warehouse: Warehouse, watch: Watch = unwatched) -> dg.Definitions:
+    """Return what nights need: clones, histories and their jobs; checks and sensors would take half as long again."""
+    night = asset_jobs(project.inventory)
+    return dg.Definitions(assets=_night_assets(project, warehouse, _clock, watch), jobs=[night.clones, night.snapshots])
+
+
+def _night_assets(
+    project: DbtProject, warehouse: Warehouse, now: Callable[[], dt.datetime], watch: Watch
+) -> list[dg.AssetSpec | dg.AssetsDefinition]:
+    return [
+        *fivetran_specs(project.inventory, warehouse.settings),
+        clone_assets(project.inventory, warehouse, now, watch),
+        history_assets(project, warehouse, now, watch),
+    ]
 
 
 class _Scripts:

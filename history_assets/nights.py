@@ -27,7 +27,7 @@ from history_assets.gates import Gate
 from history_assets.interrupts import heed, noticed
 from history_assets.inventory import Inventory
 from history_assets.jobs import CHECKS_JOB, CLONES_JOB, SCRIPTS_JOB, SNAPSHOTS_JOB, range_tags
-from history_assets.location import build_definitions
+from history_assets.location import build_definitions, night_definitions
 from history_assets.naming import clone_key, history_key
 from history_assets.partitions import PARTITIONS, ranges
 from history_assets.progress import Watch, unwatched
@@ -147,7 +147,7 @@ def run_nights(
     histories = {dg.AssetKey(clone_key(name)): _histories(refreshed, name) for name in names}
     keys = [str(date) for date in dates]
     watch("loading the definitions", 0, None)
-    definitions = build_definitions(settings, warehouse=warehouse, watch=watch)
+    definitions = night_definitions(refreshed.project, warehouse, watch)
     made: set[tuple[dg.AssetKey, str]] = set()
     folded: set[tuple[dg.AssetKey, str]] = set()
     # Of what is known, its clone says so.

@@ -140,7 +140,7 @@ def history_assets(
             raise failure(f"{len(problems)} of {len(selected) * (len(dates) + len(refused))} tables were not folded", problems)
 
     @dbt_assets(
-        manifest=project.manifest,
+        manifest=project.read_manifest(),
         name="fold_histories",
         partitions_def=CLONE_DATES,
         backfill_policy=dg.BackfillPolicy.single_run(),

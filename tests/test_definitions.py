@@ -16,7 +16,7 @@ import dagster as dg
 import pytest
 
 from history_assets import descriptions
-from history_assets.location import build_definitions
+from history_assets.location import build_definitions, night_definitions
 from history_assets.naming import quote
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
@@ -39,9 +39,9 @@ ORDER = [
     "warehouse.snowflake_history", "warehouse.snowflake_spine", "warehouse.snowflake_functions",
     "warehouse.snowflake_clones", "warehouse.snowflake_setup", "warehouse.snowflake_checks", "warehouse.snowflake",
     "warehouse", "fivetran", "fivetran.syncs", "fivetran.quiet", "fivetran.log", "fivetran.api", "fivetran.sources",
-    "fivetran.completions", "fivetran.silence", "unchanged", "dbt_files", "dbt_checkpoints", "dbt_child", "dbt_run",
-    "drift", "sighting", "refresh", "reloading", "partitions", "failures", "folding", "event_log", "records", "missing",
-    "descriptions", "preview", "clones", "snapshots", "verification", "retention",
+    "fivetran.completions", "fivetran.silence", "unchanged", "dbt_files", "dbt_checkpoints", "dbt_clones", "dbt_child",
+    "dbt_run", "drift", "sighting", "refresh", "reloading", "partitions", "failures", "folding", "event_log", "records",
+    "missing", "descriptions", "preview", "clones", "snapshots", "verification", "retention",
     "coverage", "checks", "jobs", "run_requests", "syncing", "healing", "killed", "alerts", "watching", "scripts",
     "scripts.metadata", "scripts.folder", "refreshing", "retaining",
     "automation", "scripts.links", "scripts.process",
@@ -358,3 +358,18 @@ def test_modules_send_a_reader_to_modules_that_there_are() -> None:
                 astray.append(f"{name}: {told}")
 
     assert astray == []
+
+
+def test_a_night_by_command_has_the_servers_assets_and_nothing_else(landing: Landing, settings: Settings) -> None:
+    landing.execute("crm", "2026-11-19T22:00", "create table account (id int primary key, _fivetran_synced timestamptz)")
+    warehouse = DuckDBWarehouse(settings)
+    project = refresh(settings, warehouse).project
+    server, night = build_definitions(settings), night_definitions(project, warehouse)
+
+    assert {spec.key: spec for spec in night.resolve_all_asset_specs() if "dagster_dbt/manifest" not in spec.metadata} == {
+        spec.key: spec for spec in server.resolve_all_asset_specs() if "dagster_dbt/manifest" not in spec.metadata
+    }
+    assert set(night.resolve_all_asset_keys()) == set(server.resolve_all_asset_keys())
+    assert night.resolve_asset_graph().asset_check_keys == set()
+    assert sorted(job.name for job in night.resolve_all_job_defs() if not job.name.startswith("__")) == ["clones", "snapshots"]
+    assert list(night.sensors or ()) == []

@@ -10,7 +10,7 @@
     {% set run = current_run() %}
     {% do create_ledger() %}
     {% do create_schemas_alike(run) %}
-    {% do open_clones(run) %}
+    {% do begin_night(run) %}
   {% endif %}
 {% endmacro %}
 

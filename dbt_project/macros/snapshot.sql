@@ -20,18 +20,19 @@
 {#- All that is known of a table's night before the warehouse is asked. -#}
 {% macro run_of(relation, table) %}
   {% set run = current_run() %}
+  {% set clone = clone_of(relation, run) %}
   {% do return({
       'date': run['clone_date'], 'at': instant(run['cutoff']), 'cutoff': run['cutoff'], 'time_zone': run['time_zone'],
       'cutoff_time': run['cutoff_time'], 'force': run['force'], 'gates': run['gates'],
       'clone_id': run['schemas'][relation.schema]['clone_id'], 'quiet_point': run['schemas'][relation.schema]['quiet_point'],
-      'history': full_name(relation), 'clone': full_name(clone_of(relation, run)), 'columns': described(table['columns']),
+      'history': full_name(relation), 'clone': full_name(clone), 'clone_database': clone.database,
+      'location': run['schemas'][relation.schema]['location'], 'columns': described(table['columns']),
       'key': table['key'], 'key_holds': table['key_holds'], 'created': table['created'], 'altered': table['altered']}) %}
 {% endmacro %}
 
 {#- A fold that another process was faster than is done again, on what that one left. Each time it is another that has got its
     night done, so that ten times are enough for any number of processes that is meant. -#}
 {% macro fold(relation, run) %}
-  {% do begin_table(relation, run) %}
   {% for attempt in range(10) %}
     {% if fold_once(relation, run) %}{% do return(none) %}{% endif %}
   {% endfor %}
@@ -91,10 +92,11 @@
   {% do return(run_query(statements[-1])) %}
 {% endmacro %}
 
-{% macro begin_table(relation, run) %}
-  {% do adapter.dispatch('begin_table', 'history_assets')(relation, run) %}
+{#- Statements that come before the first question about a table. -#}
+{% macro opening(relation, run) %}
+  {% do return(adapter.dispatch('opening', 'history_assets')(relation, run)) %}
 {% endmacro %}
 
-{% macro open_clones(run) %}
-  {% do adapter.dispatch('open_clones', 'history_assets')(run) %}
+{% macro begin_night(run) %}
+  {% do adapter.dispatch('begin_night', 'history_assets')(run) %}
 {% endmacro %}

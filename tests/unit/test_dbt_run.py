@@ -195,20 +195,36 @@ def test_a_project_that_dbt_cannot_load_is_said_so(project: Path, home: Path, se
         dbt_run.fold(broken, [], settings, lambda _: None)
 
 
-def test_what_stops_dbt_is_said_and_not_taken_for_a_table_that_was_folded(
-    project: Path, home: Path, settings: Settings
-) -> None:
-    """As where a clone is dropped just before dbt opens it: no table of the night has a result of its own."""
-    run = {"clone_date": "2026-11-20", "schemas": {"CRM": {"location": str(home / "dropped.duckdb")}}}
+def test_what_stops_dbt_is_said_and_not_taken_for_a_table_that_was_folded(project: Path, settings: Settings) -> None:
+    """As where the ledger is something else: no table of the night has a result of its own."""
+    with duckdb.connect(str(settings.home / "history.duckdb")) as connection:
+        connection.execute("create schema _history_assets")
+        connection.execute("create view _history_assets.applied as select 1 as one")
+    run = {"clone_date": "2026-11-20", "schemas": {}}
     said: list[str] = []
 
     (result,) = dbt_run.fold(project, [Night(run, {snapshot_name("CRM", "ACCOUNT"): {}})], settings, said.append)
 
     (line,) = said
-    assert re.match(r"2026-11-20: dbt stopped after \d+\.\d s: .*dropped\.duckdb", line)
+    assert re.match(r"2026-11-20: dbt stopped after \d+\.\d s: .*view", line)
     assert result.failed == {}
     assert result.error
-    assert "dropped.duckdb" in result.error
+
+
+def test_a_clone_that_is_gone_fails_its_tables_by_name(project: Path, home: Path, settings: Settings) -> None:
+    schema = {"clone_id": "1", "quiet_point": "2026-11-20", "location": str(home / "dropped.duckdb")}
+    run = {"clone_date": "2026-11-20", "cutoff": "2026-11-20", "time_zone": "UTC", "cutoff_time": "00:00", "force": False}
+    table = {"columns": [{"name": "ID", "type": "BIGINT"}], "key": ["ID"], "key_holds": False, "created": None, "altered": None}
+    asked = Night(run | {"gates": {}, "schemas": {"CRM": schema}}, {snapshot_name("CRM", "ACCOUNT"): table})
+    said: list[str] = []
+
+    (result,) = dbt_run.fold(project, [asked], settings, said.append)
+
+    (line,) = said
+    assert re.fullmatch(r"2026-11-20: 0 of 1 tables folded in \d+\.\d s", line)
+    assert list(result.failed) == [snapshot_name("CRM", "ACCOUNT")]
+    assert "dropped.duckdb" in result.failed[snapshot_name("CRM", "ACCOUNT")]
+    assert result.error is None
 
 
 _LOOKS_FOR_KEYS = """

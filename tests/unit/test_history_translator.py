@@ -1,11 +1,13 @@
 """What dagster-dbt says of a table's snapshot is said of each, though it is asked about one."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster_dbt import dbt_assets
 
 from history_assets import dbt_files, dbt_run
 from history_assets.dbt_files import DbtProject
@@ -56,3 +58,21 @@ def test_it_is_the_same_whichever_table_it_was_asked_about(project: DbtProject) 
         assert of_dagster_dbt["code_version"] == ours["code_version"]
         assert of_dagster_dbt["metadata"].items() <= ours["metadata"].items()
     assert len({each["metadata"]["dagster/table_name"] for each in found}) == 3
+
+
+def test_it_is_the_same_of_all_of_the_manifest_as_of_what_is_asked_for(project: DbtProject) -> None:
+    """What dagster-dbt asks for is kept by name, so that one that asks for more says something else here, or fails."""
+
+    def found(manifest: dict[str, Any]) -> dict[str, Any]:
+        settings = Settings(home=project.folder)
+
+        @dbt_assets(manifest=manifest, dagster_dbt_translator=HistoryTranslator(INVENTORY, settings))
+        def histories() -> Iterator[Any]:
+            yield from ()
+
+        return {spec.key.to_user_string(): said(spec) for spec in histories.specs}
+
+    whole = found(json.loads(project.manifest.read_text()))
+
+    assert found(project.read_manifest()) == whole
+    assert len(whole) == 3

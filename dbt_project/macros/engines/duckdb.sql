@@ -48,30 +48,30 @@
   {%- do return('changed_values') -%}
 {% endmacro %}
 
-{% macro duckdb__begin_table(relation, run) %}
-{% endmacro %}
-
 {#- dbt closes a connection whose node failed, and DuckDB rolls back with it. -#}
 {% macro duckdb__current_transaction() %}
   {%- do return('null') -%}
 {% endmacro %}
 
-{#- A clone is a file, attached under its schema's name with a prefix that no other database has. The catalog of histories is read
-    once a run, since DuckDB walks all of every attached file each time; nobody else can change it, as this process holds the
-    file, and each table's columns are changed by its own node alone. -#}
-{% macro duckdb__open_clones(run) %}
+{#- The catalog of histories is read once a night, since DuckDB walks all of every attached file each time; nobody else can change
+    it, as this process holds the file, and each table's columns are changed by its own node alone. -#}
+{% macro duckdb__begin_night(run) %}
   {% do run_query("attach if not exists ':memory:' as catalog_of_run") %}
   {% do run_query('
     create or replace table catalog_of_run.columns as
     select schema_name, table_name, column_name, data_type, column_index from duckdb_columns()
     where database_name = ' ~ text(target.database)) %}
-  {% for schema, clone in run['schemas'].items() %}
-    {% do run_query('attach or replace ' ~ text(clone['location']) ~ ' as ' ~ quoted('clone of ' ~ schema) ~ ' (read_only)') %}
-  {% endfor %}
+{% endmacro %}
+
+{#- A clone is a file, attached from its schema's first table on, and let go of after the last (history_assets/dbt_clones.py), by a
+    name that no other database has, nor that of another night. -#}
+{% macro duckdb__opening(relation, run) %}
+  {% do return(['attach if not exists ' ~ text(run.location) ~ ' as ' ~ quoted(run.clone_database) ~ ' (read_only)']) %}
 {% endmacro %}
 
 {% macro duckdb__clone_of(relation, run) %}
-  {% do return(api.Relation.create(database='clone of ' ~ relation.schema, schema='main', identifier=relation.identifier)) %}
+  {% set name = 'clone of ' ~ relation.schema ~ ' on ' ~ run['clone_date'] %}
+  {% do return(api.Relation.create(database=name, schema='main', identifier=relation.identifier)) %}
 {% endmacro %}
 
 {% macro duckdb__history_columns(relation) %}

@@ -64,9 +64,9 @@
 
 {#- What a statement costs can be traced to the table and night that it was for; and instants are written and read exactly,
     whatever formats the account or the user prefers. -#}
-{% macro snowflake__begin_table(relation, run) %}
+{% macro snowflake__opening(relation, run) %}
   {% set query_tag = 'history_assets:fold:' ~ relation.schema ~ '.' ~ relation.identifier ~ ':' ~ run.date %}
-  {% do send([
+  {% do return([
       'alter session set query_tag = ' ~ text(query_tag[:2000]) ~ ", timestamp_input_format = 'AUTO', date_input_format = 'AUTO', "
       ~ "timestamp_ntz_output_format = 'YYYY-MM-DD HH24:MI:SS.FF9'"]) %}
 {% endmacro %}
@@ -76,7 +76,7 @@
   {%- do return('max(current_transaction())') -%}
 {% endmacro %}
 
-{% macro snowflake__open_clones(run) %}
+{% macro snowflake__begin_night(run) %}
 {% endmacro %}
 
 {% macro snowflake__clone_of(relation, run) %}
