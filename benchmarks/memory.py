@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("sizes", nargs="*", default=["5000"], metavar="SIZE", help="a number of tables, million, or wide")
     parser.add_argument("--before", type=int, default=120, help="nights that the ledger holds besides")
     parser.add_argument("--threads", type=int, default=4)
-    parser.add_argument("--limit", default="400MB", help="what DuckDB may take in each process, or none for its own rule")
+    parser.add_argument("--limit", default="150MB", help="what DuckDB may take in each process, or none for its own rule")
     return parser
 
 

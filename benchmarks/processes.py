@@ -22,7 +22,10 @@ _SHOWN = 4000
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """A command that ended well: its seconds, its output, the peak of each process by its name, and of all at one time."""
+    """A command that ended well: its seconds, its output, the peak of each process by its name, and of all at one time.
+
+    Of a process it is what it had resident; pages that several share count once in that of all.
+    """
 
     seconds: float
     output: str
@@ -55,7 +58,7 @@ def run_command(command: Sequence[str | Path], own: Mapping[str, str], folder: P
 
 
 class Memory:
-    """The memory of a process and all that it started: the peak of each, and of all together (resident, shared pages twice)."""
+    """The memory of a process and all that it started: the peak of each, and of all together, pages that they share once."""
 
     def __init__(self) -> None:
         self.peaks: dict[str, int] = {}
@@ -67,14 +70,11 @@ class Memory:
         for each in _family(pid):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 command = Path(f"/proc/{each}/cmdline").read_bytes().decode(errors="replace").split("\0")
-                lines = dict(
-                    line.split(":", 1) for line in Path(f"/proc/{each}/status").read_text().splitlines() if ":" in line
-                )
-                if "VmHWM" in lines:  # one that has ended, and that nobody has waited for, has none
+                status = _lines(Path(f"/proc/{each}/status"))
+                if "VmHWM" in status:  # one that has ended, and that nobody has waited for, has none
                     name = _named(command)
-                    peak, present = (int(lines[key].split()[0]) * 1024 for key in ("VmHWM", "VmRSS"))
-                    self.peaks[name] = max(self.peaks.get(name, 0), peak)
-                    now += present
+                    self.peaks[name] = max(self.peaks.get(name, 0), _bytes(status["VmHWM"]))
+                    now += _bytes(_lines(Path(f"/proc/{each}/smaps_rollup")).get("Pss", "0"))
         self.together = max(self.together, now)
 
 
@@ -96,6 +96,15 @@ def sampled(pid: int) -> Iterator[Memory]:
         over.set()
         if thread.is_alive():
             thread.join()
+
+
+def _lines(path: Path) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+
+
+def _bytes(said: str) -> int:
+    """Return what Linux says in kB."""
+    return int(said.split()[0]) * 1024
 
 
 def _family(pid: int) -> Iterator[int]:

@@ -44,11 +44,7 @@ class Column:
     position: int
 
 
-_SHARED = 1 << 17
-"""Columns that are held once: of the largest warehouses that this is for, all."""
-
-
-@functools.lru_cache(_SHARED)
+@functools.cache
 def shared_column(name: str, kind: str, position: int, /) -> Column:
     """Return a column, the same object for the same, since a night reads each table several times and keeps what it read."""
     return Column(name, kind, position)

@@ -159,7 +159,15 @@ def applied_of(row: Mapping[str, Any]) -> Applied:
     )
 
 
-@functools.lru_cache(1 << 14)
+_REMEMBERED = 1 << 13
+"""Sets of columns of which the text is kept: one of each table is enough, whose nights mostly have the same."""
+
+
+@functools.lru_cache(_REMEMBERED)
 def _columns_of(written: str) -> tuple[AppliedColumn, ...]:
-    """Read columns, once for all nights of a table."""
-    return tuple(AppliedColumn(**column) for column in json.loads(written))
+    return tuple(_shared_column(column["name"], column["type"], column["family"]) for column in json.loads(written))
+
+
+@functools.cache
+def _shared_column(name: str, kind: str, family: str, /) -> AppliedColumn:
+    return AppliedColumn(name, kind, family)

@@ -68,16 +68,26 @@ class Watched(dbt_child._Housekeeping):
             said = ", ".join(row[0] for row in names.rows)
             print("after", event.data.node_info.node_name, "there is", said or "none", flush=True)
 
+def forget(manifest, tables):
+    forget_others(manifest, tables)
+    print("knows", *sorted(node.name for node in manifest.nodes.values() if node.resource_type == "snapshot"))
+    print("of", *sorted(manifest.sources))
+    print("among", *sorted({node["schema"] for node in manifest.flat_graph["nodes"].values()}))
+
+forget_others, dbt_child._forget_others = dbt_child._forget_others, forget
 dbt_child._Housekeeping = Watched
 dbt_child.main(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-def test_dbt_holds_one_schema_s_clone_at_a_time_and_none_of_the_night_before(home: Path) -> None:
+def test_dbt_holds_a_schemas_clone_while_it_needs_it_and_no_tables_but_those_of_its_nights(
+    home: Path,
+) -> None:
     settings = Settings(home=home, threads=1)
     warehouse, landing, days = DuckDBWarehouse(settings), Landing(home), [dt.date(2026, 11, day) for day in (1, 2)]
     tables = [(schema, table) for schema in ("crm", "it's") for table in ("a", "b")]
     nights = []
+    landing.execute("other", "2026-10-31 20:00", f"create table c as {ROW}")
     for schema in ("crm", "it's"):
         landing.execute(schema, "2026-10-31 20:00", *(f"create table {table} as {ROW}" for table in ("a", "b")))
     for day in days:
@@ -97,8 +107,13 @@ def test_dbt_holds_one_schema_s_clone_at_a_time_and_none_of_the_night_before(hom
 
     done = subprocess.run(command, input=told, env=environment, capture_output=True, text=True, check=True)
 
-    lines = [line for line in done.stdout.splitlines() if line.startswith("after")]
-    assert lines == [
+    lines = [line for line in done.stdout.splitlines() if line.split(" ")[0] in ("knows", "of", "among", "after")]
+    assert lines[:3] == [
+        "knows crm__a crm__b it_x27_s__a it_x27_s__b",
+        "of " + " ".join(f"source.history_assets.{name}" for name in ("crm.a", "crm.b", "it_x27_s.a", "it_x27_s.b")),
+        "among crm it's main other",
+    ]
+    assert lines[3:] == [
         line
         for day in days
         for line in (

@@ -66,7 +66,9 @@ def told(instance: dg.DagsterInstance) -> dict[str, Any]:
         found[f"last of {key.to_user_string()}"] = last and (last.partition_key, last.asset_materialization)
         found[f"dates of {key.to_user_string()}"] = sorted(instance.get_materialized_partitions(key))
         found[f"planned of {key.to_user_string()}"] = len(
-            instance.get_event_records(dg.EventRecordsFilter(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, key))
+            instance.event_log_storage.get_event_records(
+                dg.EventRecordsFilter(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, key)
+            )
         )
     found["tagged"] = instance.get_event_tags_for_asset(KEYS[3])
     found["observed"] = [record.partition_key for record in instance.fetch_observations(KEYS[0], 9).records]
