@@ -80,9 +80,7 @@ dbt_child.main(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-def test_dbt_holds_a_schemas_clone_while_it_needs_it_and_no_tables_but_those_of_its_nights(
-    home: Path,
-) -> None:
+def test_dbt_holds_a_schemas_clone_while_it_needs_it_and_no_tables_but_those_of_its_nights(home: Path) -> None:
     settings = Settings(home=home, threads=1)
     warehouse, landing, days = DuckDBWarehouse(settings), Landing(home), [dt.date(2026, 11, day) for day in (1, 2)]
     tables = [(schema, table) for schema in ("crm", "it's") for table in ("a", "b")]

@@ -209,6 +209,7 @@ def test_what_stops_dbt_is_said_and_not_taken_for_a_table_that_was_folded(projec
     assert re.match(r"2026-11-20: dbt stopped after \d+\.\d s: .*view", line)
     assert result.failed == {}
     assert result.error
+    assert "view" in result.error
 
 
 def test_a_clone_that_is_gone_fails_its_tables_by_name(project: Path, home: Path, settings: Settings) -> None:
