@@ -11,39 +11,50 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-EVERY = 100
-"""Tables after which one is due: for twice as many, a night takes some 40 MB more, and no less time that could be told."""
+PER_COLUMN = 100_000
+"""Bytes that a column of a table that was folded keeps until the next checkpoint, measured."""
+
+AT_MOST = 512_000_000
+"""Bytes to keep in all where nothing limits them: each checkpoint also writes anew what is known of all tables there are."""
 
 PATIENCE = 10.0
-"""Seconds that tables which could begin wait for those which have; then it is put off until as many more have ended."""
+"""Seconds that tables which could begin wait for those which have; then it is put off until as many columns more are folded."""
 
 
 class Checkpoints:
-    """Told of each table that begins and ends, in whichever thread, and makes a checkpoint when none is between the two."""
+    """Told of each table that begins and ends, in whichever thread, and makes a checkpoint when none is between the two.
 
-    def __init__(self, checkpoint: Callable[[], Any], every: int = EVERY, patience: float = PATIENCE) -> None:
+    One is due once tables with so many columns, ``every``, have ended since the last.
+    """
+
+    def __init__(self, checkpoint: Callable[[], Any], every: int, patience: float = PATIENCE) -> None:
         self._checkpoint, self._every, self._patience = checkpoint, every, patience
         self._turn = threading.Condition()
         self._under_way = set[str]()
-        self._ended = 0
+        self._columns = 0
 
     def began(self, table: str) -> None:
         """Go on with a table, after the checkpoint if one is due."""
         with self._turn:
-            if not self._turn.wait_for(lambda: self._ended < self._every, self._patience):
-                self._ended = 0
+            if not self._turn.wait_for(lambda: self._columns < self._every, self._patience):
+                self._columns = 0
                 self._turn.notify_all()
             self._under_way.add(table)
 
-    def ended(self, table: str) -> None:
+    def ended(self, table: str, columns: int) -> None:
         """Have a table counted, however it ended, and make the checkpoint if it is due and this was the last under way."""
         with self._turn:
             self._under_way.discard(table)
-            self._ended += 1
-            if self._ended < self._every or self._under_way:
+            self._columns += columns
+            if self._columns < self._every or self._under_way:
                 return
             try:
                 self._checkpoint()
             finally:
-                self._ended = 0
+                self._columns = 0
                 self._turn.notify_all()
+
+
+def due(limit: int | None) -> int:
+    """Return after how many columns a checkpoint is due, where DuckDB may take so many bytes of memory."""
+    return max(1, min(limit or AT_MOST, AT_MOST) // PER_COLUMN)

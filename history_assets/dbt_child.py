@@ -8,6 +8,7 @@ with the one loaded manifest, when a second line comes. ANSWER is there when it 
 """
 
 import dataclasses
+import gc
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from history_assets.dbt_checkpoints import Checkpoints
+from history_assets.dbt_checkpoints import Checkpoints, due
 from history_assets.dbt_clones import Clones
 from history_assets.dbt_files import replace
 from history_assets.errors import WarehouseError
@@ -25,6 +26,7 @@ from history_assets.naming import quote
 from history_assets.own_process import PANDAS, OwnProcess
 from history_assets.settings import RUN_VARIABLE, Settings
 from history_assets.warehouse import open_warehouse
+from history_assets.warehouse.history_sql import OURS
 
 LOCKED = 75
 """Exit code of a child that could not have the history to itself; EX_TEMPFAIL of sysexits.h."""
@@ -40,6 +42,10 @@ _SILENT = ("--quiet", "--log-level", "none", "--no-write-json")
 
 _CHOSEN = "chosen"
 """Tag of the snapshots of a night: dbt holds each name that it is given against each node, which is slow for thousands."""
+
+
+_BY_NAME = ("list_schemas", "create_schema")
+"""Macros of dbt's own that its Python calls for snapshots."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,24 +83,28 @@ def folders_of(project: Path, target: Path, engine: str) -> list[str]:
 class _Housekeeping:
     """What DuckDB is to do as tables begin and end, so that it takes no more memory than it must."""
 
-    def __init__(self) -> None:
-        self._checkpoints = Checkpoints(lambda: self._execute("checkpoint"))
+    def __init__(self, memory_limit: int | None) -> None:
+        self._checkpoints = Checkpoints(lambda: self._execute("checkpoint"), due(memory_limit))
         self._clones = Clones(
             lambda schema: self._execute(f"detach database if exists {quote(f'clone of {schema} on {self._date}')}")
         )
         self._date = ""
+        self._columns: Mapping[str, int] = {}
 
     def begin(self, manifest: Any, night: Mapping[str, Any]) -> None:
         """Be told of a night."""
         self._date = night["run"]["clone_date"]
-        self._clones.expect(node.schema for node in manifest.nodes.values() if node.name in night["tables"])
+        nodes = [node for node in manifest.nodes.values() if node.name in night["tables"]]
+        self._clones.expect(node.schema for node in nodes)
+        self._columns = {node.unique_id: len(night["tables"][node.name]["columns"]) + len(OURS) for node in nodes}
 
     def __call__(self, event: Any) -> None:
         """Be told of what dbt does."""
         if event.info.name == "NodeStart":
             self._checkpoints.began(event.data.node_info.unique_id)
         elif event.info.name == "NodeFinished":
-            self._checkpoints.ended(event.data.node_info.unique_id)
+            table = event.data.node_info.unique_id
+            self._checkpoints.ended(table, self._columns.get(table, 0))
             self._clones.ended(event.data.node_info.node_relation.schema)
 
     def _execute(self, sql: str) -> None:
@@ -118,14 +128,18 @@ def main(request: Path, answer: Path) -> None:
     if not sys.stdin.readline():
         return  # there was nothing to fold
     asked = json.loads(request.read_text())
+    settings = Settings(**asked["settings"])
     try:
         # dbt would wait too, but neither as long as it is told nor with a word of what it waits for.
-        open_warehouse(Settings(**asked["settings"])).await_history()
+        open_warehouse(settings).await_history()
     except WarehouseError as error:
         print(error, flush=True)  # noqa: T201 - the parent reads it
         sys.exit(LOCKED)
     _forget_others(manifest, {name for night in asked["nights"] for name in night["tables"]})
-    keeping = [_Housekeeping()] if begin["engine"] == "duckdb" else []
+    # What there is by now stays, and need not be looked through for garbage again and again.
+    gc.collect()
+    gc.freeze()
+    keeping = [_Housekeeping(settings.memory_limit)] if begin["engine"] == "duckdb" else []
     runner, results = dbtRunner(manifest=manifest, callbacks=[_say_folded, *keeping]), []
     for night in asked["nights"]:
         for keeper in keeping:
@@ -166,16 +180,29 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
 
 
 def _forget_others(manifest: Any, tables: Collection[str]) -> None:
-    """Take out of a manifest what none of these tables needs: of each, dbt holds some 15 kB."""
+    """Take out of a manifest what these tables do not need: dbt holds 15 kB of each other, and for each lists all macros."""
     others = [key for key, node in manifest.nodes.items() if node.resource_type == "snapshot" and node.name not in tables]
     for key in others:
         del manifest.nodes[key]
     needed = {source for node in manifest.nodes.values() for source in node.depends_on.nodes}
     manifest.sources = {key: source for key, source in manifest.sources.items() if key in needed}
+    asked = [key for key, macro in manifest.macros.items() if macro.package_name == _PROJECT or macro.name in _BY_NAME]
+    manifest.macros = {key: manifest.macros[key] for key in _with_all_below(asked, manifest)}
     manifest.build_parent_and_child_maps()
     # The text of each file that dbt has read, and another copy of each node, of which the macros ask for the schema alone.
     manifest.files = {}
     manifest.flat_graph = {"nodes": {key: {"schema": node["schema"]} for key, node in manifest.flat_graph["nodes"].items()}}
+
+
+def _with_all_below(macros: Sequence[str], manifest: Any) -> set[str]:
+    """Return macros and all that they call, and those call in turn."""
+    found, todo = set[str](), list(macros)
+    while todo:
+        key = todo.pop()
+        if key not in found:
+            found.add(key)
+            todo += manifest.macros[key].depends_on.macros
+    return found
 
 
 def _save(parse: Path, saved: Path) -> None:

@@ -29,10 +29,10 @@ from history_assets.errors import ProjectError
 from history_assets.inventory import Inventory, KeySource, Schema, Table
 from history_assets.markdown import escaped
 from history_assets.naming import clone_key, encode, refusal, snapshot_name, table_name
+from history_assets.warehouse.history_sql import OURS
 
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """The one in C, where PyYAML was built with it: ten times as fast, which thousands of tables feel."""
-_OURS = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
 
 _OF_NODE = (
     "unique_id", "resource_type", "fqn", "package_name", "database", "schema", "alias", "name", "version", "description",
@@ -198,7 +198,7 @@ def _sweep(folder: Path, in_force: str) -> None:
 
 
 def _refusal(schema: str, table: Table) -> str | None:
-    if ours := sorted(_OURS & {column.name.lower() for column in table.columns}):
+    if ours := sorted(OURS & {column.name.lower() for column in table.columns}):
         return f"it has a column {ours[0]}, which history tables use themselves: exclude the table or rename the column"
     return refusal(schema, table.name)
 

@@ -72,7 +72,7 @@ class _Child:
     ) -> list[NightResult]:
         """See ``fold``."""
         asked = {
-            "settings": self.settings.model_dump(mode="json", include={"engine", "home", "lock_timeout"}),
+            "settings": self.settings.model_dump(mode="json", include={"engine", "home", "lock_timeout", "memory_limit"}),
             "nights": [dataclasses.asdict(night) for night in nights],
         }
         self._request.write_text(json.dumps(asked))

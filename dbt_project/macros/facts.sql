@@ -21,7 +21,7 @@
         "select 'counts', number_of_rows, cast(duplicate_keys as varchar), cast(null_keys as varchar) from ("
         ~ key_counts(run.clone, [] if run.key_holds else run.key) ~ ') as counts') %}
   {% endif %}
-  {% for row in answer_of(opening(relation, run) + [parts | join('\nunion all\n') ~ '\norder by 1, 2']).rows %}
+  {% for row in answer_of(opening(relation, run) + [parts | join('\nunion all\n') ~ '\norder by 1, 2']) %}
     {% set fact, number, first, second = row[0], row[1] | int, row[2], row[3] %}
     {% if fact == 'history' %}{% do facts.history.append({'name': first, 'type': second}) %}
     {% elif fact == 'entry' %}

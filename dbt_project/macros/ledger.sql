@@ -28,7 +28,7 @@
   {%- do return('schema_name = ' ~ texts[0] ~ ' and table_name = ' ~ texts[1]) -%}
 {% endmacro %}
 
-{#- Writes one row, or none where the table has got entries since the facts were read. -#}
+{#- Writes one row, or none, or fails, where the table has got entries since the facts were read. -#}
 {% macro ledger_row(relation, run, facts, problem, has_history) %}
   {% set columns = [] %}
   {% for column in run.columns %}
@@ -47,7 +47,15 @@
         texts[6] if problem else 'null', texts[7], texts[8], 'false', instant(run.created) if run.created else 'null',
         instant(run.altered) if run.altered else 'null'
       ] | join(', ') ~ '\nfrom (select count(*) as entries from ' ~ ledger() ~ ' where ' ~ of_table(relation) ~ ' and entry > '
-      ~ facts.entry ~ ') as since where entries = 0') %}
+      ~ facts.entry ~ ') as since where ' ~ if_none_since('entries')) %}
+{% endmacro %}
+
+{% macro if_none_since(entries) %}
+  {%- do return(adapter.dispatch('if_none_since', 'history_assets')(entries)) -%}
+{% endmacro %}
+
+{% macro default__if_none_since(entries) %}
+  {%- do return(entries ~ ' = 0') -%}
 {% endmacro %}
 
 {#- An applied night forgets all that the ledger said of the date before; a quarantined one only that it was quarantined. -#}

@@ -69,12 +69,19 @@
 {% macro apply(relation, run, facts, statements, problem=none, has_history=false) %}
   {% set forgotten = [forget_ledger_rows(relation, run, facts, problem)] if facts.rows_of_date or not statements else [] %}
   {% set entering = ledger_row(relation, run, facts, problem, has_history) %}
-  {% if answer_of(['begin'] + statements + forgotten + [entering]).rows[0][0] != 1 %}
-    {% do send(['rollback']) %}
-    {% do return(false) %}
-  {% endif %}
-  {% do send(['commit']) %}
-  {% do return(true) %}
+  {% do return(transact(statements + forgotten + [entering])) %}
+{% endmacro %}
+
+{#- Whether statements are done in one transaction, of which the last has entered its row into the ledger; else nothing is. -#}
+{% macro transact(statements) %}
+  {% do return(adapter.dispatch('transact', 'history_assets')(statements)) %}
+{% endmacro %}
+
+{% macro default__transact(statements) %}
+  {% do send(['begin'] + statements[:-1]) %}
+  {% set entered = answer_of(statements[-1:])[0][0] == 1 %}
+  {% do send(['commit' if entered else 'rollback']) %}
+  {% do return(entered) %}
 {% endmacro %}
 
 {#- Have statements executed whose answers nobody needs, each by itself. -#}
@@ -82,14 +89,14 @@
   {% for sql in statements %}{% call statement('sent', auto_begin=false) %}{{ sql }}{% endcall %}{% endfor %}
 {% endmacro %}
 
-{#- Have statements executed one after the other, and return what the last one answers. -#}
+{#- Have statements executed one after the other, and return the rows that the last one answers. -#}
 {% macro answer_of(statements) %}
   {% do return(adapter.dispatch('answer_of', 'history_assets')(statements)) %}
 {% endmacro %}
 
 {% macro default__answer_of(statements) %}
   {% do send(statements[:-1]) %}
-  {% do return(run_query(statements[-1])) %}
+  {% do return(run_query(statements[-1]).rows) %}
 {% endmacro %}
 
 {#- Statements that come before the first question about a table. -#}

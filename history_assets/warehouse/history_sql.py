@@ -13,7 +13,8 @@ from history_assets.warehouse.statements import Dialect, HistoryTable, Statement
 from history_assets.warehouse.values import Applied, AppliedColumn, Status
 
 _EXAMPLES = 5
-_OURS = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
+OURS = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}
+"""Columns that every history has besides its table's."""
 
 
 def as_of(
@@ -193,7 +194,7 @@ def plain_name(name: str) -> str:
 
 
 def _adjoining(history: HistoryTable) -> str:
-    columns = [name for name in history.columns or () if name.lower() not in _OURS | {SYNCED}]
+    columns = [name for name in history.columns or () if name.lower() not in OURS | {SYNCED}]
     names = "".join(f"{quote(name)}, " for name in columns)
     return (
         f"select {names}dbt_valid_to from {history.sql} where dbt_valid_to is not null "

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_assets.dbt_checkpoints import Checkpoints
+from history_assets.dbt_checkpoints import PER_COLUMN, Checkpoints, due
 
 
 @given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 8))
@@ -20,7 +20,7 @@ def test_one_is_made_every_so_many_tables_while_none_is_under_way(tables: int, t
         checkpoints.began(table)
         under_way.add(table)
         under_way.discard(table)
-        checkpoints.ended(table)
+        checkpoints.ended(table, 1)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(fold, map(str, range(tables))))
@@ -30,12 +30,35 @@ def test_one_is_made_every_so_many_tables_while_none_is_under_way(tables: int, t
     assert tables // (every + threads - 1) <= len(made) <= tables // every
 
 
+@given(st.lists(st.integers(0, 900), max_size=40), st.integers(1, 2_000_000_000))
+def test_what_tables_keep_until_the_next_is_within_what_duckdb_may_take(columns: list[int], limit: int) -> None:
+    made, kept, most = 0, 0, []
+
+    def checkpoint() -> None:
+        nonlocal made, kept
+        made, kept = made + 1, 0
+
+    checkpoints = Checkpoints(checkpoint, due(limit))
+    for number, each in enumerate(columns):
+        most.append(kept)  # a table that is under way keeps what it needs, whatever that is
+        checkpoints.began(str(number))
+        kept += each * PER_COLUMN
+        checkpoints.ended(str(number), each)
+
+    assert all(each < max(limit, PER_COLUMN) for each in most)
+    assert made <= sum(columns) // due(limit)
+
+
+def test_without_a_limit_a_checkpoint_waits_for_hundreds_of_tables_of_ten_columns_and_no_more() -> None:
+    assert (due(None), due(8_000_000_000), due(150_000_000), due(1)) == (5120, 5120, 1500, 1)
+
+
 def test_a_table_that_takes_long_keeps_the_others_for_a_moment_only() -> None:
     made: list[float] = []
     checkpoints = Checkpoints(lambda: made.append(time.monotonic()), every=1, patience=0.05)
     checkpoints.began("long")
     checkpoints.began("short")
-    checkpoints.ended("short")
+    checkpoints.ended("short", 1)
     began = threading.Thread(target=checkpoints.began, args=["next"])
 
     began.start()
@@ -43,8 +66,8 @@ def test_a_table_that_takes_long_keeps_the_others_for_a_moment_only() -> None:
 
     assert not began.is_alive()
     assert made == []
-    checkpoints.ended("next")
-    checkpoints.ended("long")
+    checkpoints.ended("next", 1)
+    checkpoints.ended("long", 1)
     assert len(made) == 1
 
 
@@ -59,8 +82,8 @@ def test_one_that_fails_is_told_and_the_next_is_made() -> None:
     checkpoints = Checkpoints(checkpoint, every=1)
     checkpoints.began("a")
     with pytest.raises(OSError, match="no room"):
-        checkpoints.ended("a")
+        checkpoints.ended("a", 1)
     checkpoints.began("b")
-    checkpoints.ended("b")
+    checkpoints.ended("b", 1)
 
     assert len(tries) == 2

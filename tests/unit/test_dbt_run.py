@@ -203,13 +203,42 @@ def test_what_stops_dbt_is_said_and_not_taken_for_a_table_that_was_folded(projec
     run = {"clone_date": "2026-11-20", "schemas": {}}
     said: list[str] = []
 
-    (result,) = dbt_run.fold(project, [Night(run, {snapshot_name("CRM", "ACCOUNT"): {}})], settings, said.append)
+    (result,) = dbt_run.fold(project, [Night(run, {snapshot_name("CRM", "ACCOUNT"): {"columns": []}})], settings, said.append)
 
     (line,) = said
     assert re.match(r"2026-11-20: dbt stopped after \d+\.\d s: .*view", line)
     assert result.failed == {}
     assert result.error
     assert "view" in result.error
+
+
+_LATE = """
+{% macro enter_late() %}
+  {% do create_ledger() %}
+  {% do run_query('create table account as select 1 as id') %}
+  {% set entering = 'insert into account select 3 where ' ~ if_none_since(var('since')) %}
+  {% do duckdb__transact(['insert into account values (2)', entering]) %}
+{% endmacro %}
+"""
+
+
+@pytest.mark.parametrize(("since", "left"), [("0", [(1,), (2,), (3,)]), ("1", [(1,)])])
+def test_what_cannot_be_entered_into_the_ledger_is_undone_in_the_history(
+    project: Path, home: Path, since: str, left: list[tuple[int]]
+) -> None:
+    """On DuckDB no other process can come between, but if anything did, nothing of it would stay."""
+    late = shutil.copytree(project, home / "late")
+    (late / "macros" / "late.sql").write_text(_LATE)
+    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "run-operation", "enter_late"]
+    folders = dbt_child.folders_of(late, home / "target", "duckdb")
+    done = subprocess.run(
+        [*command, "--vars", f"since: {since}", *folders],
+        env=os.environ | {"HISTORY_HOME": str(home)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert ("found the table folded by somebody else meanwhile" in done.stdout) == (since == "1"), done.stdout
+    with duckdb.connect(str(home / "history.duckdb")) as connection:
+        assert connection.execute("from account order by 1").fetchall() == left
 
 
 def test_a_clone_that_is_gone_fails_its_tables_by_name(project: Path, home: Path, settings: Settings) -> None:
