@@ -6,6 +6,7 @@ is told of it (``folding``).
 
 import collections
 import datetime as dt
+import functools
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -31,6 +32,12 @@ from history_assets.records import Folded, folded_event, tables_mark
 from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.values import Applied, Clone, Status
+
+# For each asset of an op Dagster asks twice a run for the keys of all, which never change and which it would put together each
+# time: for 5,000 that takes two seconds.
+_keys = functools.cached_property(dg.AssetsDefinition.asset_and_check_keys.fget)  # type: ignore[attr-defined]
+_keys.__set_name__(dg.AssetsDefinition, "asset_and_check_keys")
+dg.AssetsDefinition.asset_and_check_keys = _keys  # type: ignore[assignment, method-assign]
 
 
 class FoldConfig(dg.Config):
@@ -115,6 +122,7 @@ def history_assets(
                     of_date[row.date].append(row)
                 made = {each.date: _made(each, of_date[each.date]) for each in plans}
                 columns = warehouse.column_nights(schemas) if results else []
+                lacking = columns if warehouse.lacks_functions(columns) else []
                 previews.update(row_changes(warehouse, list(itertools.chain(*made.values())), columns))
         except HistoryError as error:
             raise failure("nothing was folded", [Problem(WHOLE_RUN, None, str(error), kind_of(error))]) from error
@@ -134,7 +142,7 @@ def history_assets(
                 became = _became(clone, project.inventory.schema(schema), mine, settings)
                 context.log_event(folded_event(clone, became, tables_table(mine), mine))
             problems += problems_with(each, rows, results.get(each.date))
-        for line in _keep_functions(warehouse, columns):
+        for line in _keep_functions(warehouse, lacking):
             context.log.warning(line)
         if problems:
             raise failure(f"{len(problems)} of {len(selected) * (len(dates) + len(refused))} tables were not folded", problems)

@@ -1,5 +1,6 @@
 """What dagster-dbt says of a table's snapshot is said of each, though it is asked about one."""
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ from dagster_dbt import dbt_assets
 from history_assets import dbt_files, dbt_run
 from history_assets.dbt_files import DbtProject
 from history_assets.inventory import Column, Inventory, KeySource, Schema, Table
+from history_assets.naming import history_key
 from history_assets.settings import Settings
-from history_assets.snapshots import HistoryTranslator
+from history_assets.snapshots import HistoryTranslator, history_assets
+from history_assets.warehouse.duckdb import DuckDBWarehouse
 
 COLUMNS = (Column("id", "INTEGER", 1), Column("Größe", "DOUBLE", 2))
 INVENTORY = Inventory(
@@ -34,6 +37,16 @@ INVENTORY = Inventory(
 def project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
     home = tmp_path_factory.mktemp("home")
     return dbt_files.write(dbt_files.render(INVENTORY), home, lambda folder: dbt_run.parse(folder, Settings(home=home)))
+
+
+def test_an_ops_assets_are_put_together_once_and_not_for_each_of_its_outputs(project: DbtProject) -> None:
+    settings = Settings(home=project.folder)
+    assets = history_assets(project, DuckDBWarehouse(settings), lambda: dt.datetime.now(dt.UTC))
+    some = assets.subset_for({dg.AssetKey(history_key("crm", "account"))}, set())
+
+    assert assets.asset_and_check_keys is assets.asset_and_check_keys
+    assert assets.asset_and_check_keys == {dg.AssetKey(history_key(schema, table.name)) for schema, table in INVENTORY.tables()}
+    assert some.asset_and_check_keys == {dg.AssetKey(history_key("crm", "account"))}
 
 
 def said(spec: dg.AssetSpec) -> dict[str, Any]:
