@@ -101,7 +101,9 @@ class Inventory:
         schemas = []
         for schema in self.schemas:
             # A table to a line: what changes can be seen, and only without indents does Python write JSON fast.
-            tables = ",\n".join(_json(dataclasses.asdict(table)) for table in schema.tables)
+            tables = ",\n".join(
+                _json(vars(table) | {"columns": [vars(each) for each in table.columns]}) for table in schema.tables
+            )
             schemas.append(f'{{"name": {_json(schema.name)}, "tables": [\n{tables}]}}')
         return "[" + ",\n".join(schemas) + "]"
 

@@ -64,6 +64,8 @@ def refresh(
     watch("having dbt parse the project", 0, None)
     rendered = dbt_files.render(inventory, settings.engine)
     project = dbt_files.write(rendered, settings.home, lambda folder: dbt_run.parse(folder, settings))
+    if project == before:
+        project = before  # whose inventory is read already
     if told:
         dbt_files.remember_raw(settings.home, raw)
     ignored = tuple(_ignored(settings, inventory))
