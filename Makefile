@@ -43,7 +43,7 @@ bench: .venv/installed-test
 
 # Known vulnerabilities of what is pinned; asks public databases.
 audit: .venv-audit/bin/pip-audit
-	$< --requirement constraints.txt --no-deps --disable-pip
+	$< --requirement constraints.txt --requirement deploy/constraints.txt --no-deps --disable-pip
 
 .venv-audit/bin/pip-audit:
 	$(PYTHON) -m venv .venv-audit

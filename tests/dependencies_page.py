@@ -140,10 +140,14 @@ says; where it but lists them, they are taken for a choice.
 |---|---|
 {others}
 
+The image also has dagster-postgres and dagster-k8s, and what they need, pinned in
+[deploy/constraints.txt](../deploy/constraints.txt): Apache-2.0, MIT, BSD and PSF, but for psycopg2, by which Dagster speaks to
+Postgres, which is LGPL with exceptions and used as it is published.
+
 ## Looking for known vulnerabilities
 
 ```sh
-make audit  # pip-audit over constraints.txt; asks public databases
+make audit  # pip-audit over what is pinned, here and for the image; asks public databases
 ```
 
 To bring `constraints.txt` up to date: install without it into an empty environment, `pip freeze --exclude-editable`, run

@@ -124,7 +124,19 @@ def test_the_image_is_the_wheel_of_this_project() -> None:
     assert packages >= {"history_assets", "history_assets.dbt_project"}
     assert {"pyproject.toml", "setup.cfg", "README.md", "LICENSE", "history_assets", "dbt_project"} <= set(copied)
     assert "pip wheel --no-cache-dir --no-deps --wheel-dir /wheels ." in DOCKERFILE
-    assert "--constraint /wheels/constraints.txt /wheels/*.whl dagster-postgres dagster-k8s" in DOCKERFILE
+    assert "--constraint /wheels/constraints.txt --constraint /wheels/image.txt /wheels/*.whl" in DOCKERFILE
+
+
+def test_all_that_the_image_has_is_pinned_once() -> None:
+    """What it asks for besides the wheel is of the release of Dagster that the tests ran with."""
+    pinned, besides = (
+        dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / path).read_text(), re.M))
+        for path in ("constraints.txt", "deploy/constraints.txt")
+    )
+    (asked,) = re.findall(r"image\.txt /wheels/\*\.whl \\\n +(.+)$", DOCKERFILE, re.M)
+
+    assert pinned.keys() & besides.keys() == set()
+    assert {name: besides[name] for name in asked.split()} == dict.fromkeys(asked.split(), pinned["dagster-dbt"])
 
 
 def test_the_image_is_built_from_what_is_copied_and_nothing_else() -> None:

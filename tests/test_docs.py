@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from history_assets import cli
 from tests.settings_page import PAGE, page
-from tests.test_definitions import ORDER
 
 
 def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -46,15 +45,6 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         waiting += [found for link in links if (found := (path.parent / link).resolve()) not in reached]
 
     assert reached >= set(PAGES)
-
-
-def test_the_architecture_names_the_modules_in_the_order_of_their_imports() -> None:
-    layers = re.findall(r"^\| [^|`]+ \| (`[^|]+) \|", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M)
-    named = [name.strip("/") for layer in layers for name in re.findall(r"`([^`]+)`", layer)]
-    # A package whose modules are not all in one layer counts as where its last one is.
-    last = {module.partition(".")[0]: place for place, module in enumerate(ORDER)}
-
-    assert named == sorted(last, key=lambda name: last[name])
 
 
 def test_each_promise_is_proven_by_tests_that_are_there() -> None:

@@ -1,49 +1,29 @@
-"""What pages say of what there is: the layers of the architecture, and what runs by itself and tells of itself."""
+"""What pages say of what runs by itself, and of what it tells."""
 
-import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
 from pydantic import SecretStr
 
 from history_assets.alerts import Sort
 from history_assets.checks import CHECK, SCHEMA_CHECKS
 from history_assets.coverage import WINDOW
 from history_assets.fivetran.silence import _HABITS
+from history_assets.gates import Gate
 from history_assets.location import build_definitions
 from history_assets.refresh import refresh
 from history_assets.settings import Settings
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.watching import _FAILING, WATCH
 from tests.landing import Landing
-from tests.test_definitions import imports, modules
 
 DOCS = Path(__file__).parents[1] / "docs"
-EARLY = {"scripts.metadata", "scripts.folder"}
-"""Which are words, as the page says; the others of their package are readers."""
 
 
 def text_of(page: str) -> str:
     return (DOCS / page).read_text(encoding="utf-8")
-
-
-def test_the_diagram_of_the_layers_matches_the_imports() -> None:
-    """No layer imports one that is right of it, and each imports the one next to it."""
-    page = text_of("architecture.md")
-    (drawn,) = re.findall(r"^(words ◀─ .+)$", page, re.M)
-    order = drawn.split(" ◀─ ")
-    rows = re.findall(r"^\| ([^|`]+) \| (`[^|]+) \|", page, re.M)
-    layers = {name.strip("/"): layer for layer, names in rows for name in re.findall(r"`([^`]+)`", names)}
-
-    def layer_of(module: str) -> str:
-        top = module.partition(".")[0]
-        return order[0] if module in EARLY else layers[next(name for name in (top, top.partition("_")[0]) if name in layers)]
-
-    pairs = {(layer_of(module), layer_of(other)) for module, path in modules().items() for other in imports(path)}
-    assert [layer for layer, _ in rows] == order
-    assert [pair for pair in pairs if order.index(pair[0]) < order.index(pair[1])] == []
-    assert [(right, left) for left, right in itertools.pairwise(order) if (right, left) not in pairs] == []
 
 
 def test_every_message_is_said_with_what_to_do() -> None:
@@ -54,6 +34,17 @@ def test_every_message_is_said_with_what_to_do() -> None:
     assert sorted(said) == sorted(Sort)
     assert set(re.findall(r"`(\w+_\w+)`", table)) == SCHEMA_CHECKS.keys() - {"no_large_drop"}
     assert {CHECK, "no_large_drop"} <= set(re.findall(r"`(\w+)`", page[page.index("Told by no message") :]))
+
+
+def test_what_lets_a_copy_in_is_said_as_dagster_takes_it() -> None:
+    page = text_of("operating.md")
+    (config,) = re.findall(r"^```yaml\n(.+?)^```$", page, re.S | re.M)
+    (said,) = re.findall(r"`_` for\n`-`: (.+?)\.\n", page)
+
+    assert (
+        re.findall(r"`(\w+)`", said) == [gate.value.upper().replace("-", "_") for gate in Gate] == [gate.name for gate in Gate]
+    )
+    assert yaml.safe_load(config) == {"ops": {"fold_histories": {"config": {"allow": [Gate.EMPTY.name]}}}}
 
 
 def test_what_the_messages_count_is_what_is_counted() -> None:

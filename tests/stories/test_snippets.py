@@ -60,7 +60,7 @@ NOT_RUN = {
     "dagster-webserver --host 127.0.0.1 --port 3000 --workspace deploy/workspace.yaml": _SERVED,
     "dagster-daemon run --workspace deploy/workspace.yaml": _SERVED,
     "dagster instance migrate": "it asks whether to go on; its like is dagster's to test",
-    "pip install --constraint constraints.txt dagster-postgres": "it installs",
+    "pip install --constraint constraints.txt --constraint deploy/constraints.txt dagster-postgres": "it installs",
     "cp deploy/dagster.yaml $DAGSTER_HOME/dagster.yaml": "this home has no Postgres",
     "cp deploy/history.env.example deploy/history.env": "it writes into the project",
     "chmod 600 deploy/history.env": "the same",
@@ -188,7 +188,7 @@ def test_all_code_is_fenced_and_says_its_language(path: Path) -> None:
     outside = re.sub(r"^( *)```(\w*)\n(.*?)^\1```$", "", path.read_text(encoding="utf-8"), flags=re.S | re.M)
     listed = re.sub(r"^(?:\d+\.|-) .*\n(?:(?: {2,}.*)?\n)*", "", outside, flags=re.M)
 
-    assert {snippet.language for snippet in snippets(path)} <= {"sh", "python", "sql", "text"}
+    assert {snippet.language for snippet in snippets(path)} <= {"sh", "python", "sql", "text", "yaml"}
     assert "```" not in outside
     assert re.findall(r"^(?: {4,}|\t).*\S", listed, re.M) == []
 
