@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from history_assets import interrupts
+from history_assets import dbt_files, interrupts
 from history_assets.killed import killed_sensor
 from history_assets.nights import open_instance
 from history_assets.records import UNFINISHED
@@ -112,6 +112,37 @@ def test_a_run_that_is_stopped_leaves_nothing_half_done_and_the_next_completes_i
     nights = [(schema, date, None) for date in DATES for schema in ("crm", "shop")]
     assert [(each.schema, each.date, each.problem) for each in findings if each.date] == nights
     assert [each.problem for each in findings if not each.date] == [None, None]
+
+
+def test_a_refresh_that_is_stopped_leaves_the_project_in_force(
+    landed: None, environment: dict[str, str], home: Path, tmp_path: Path, landing: Landing
+) -> None:
+    assert typed(["refresh"], environment)[0] == 0
+    before = dbt_files.current(home)
+    landing.execute("new", "2026-11-19T22:00", "create table account (id int primary key, _fivetran_synced timestamptz)")
+
+    # Begun, which is seen by its unfinished folder.
+    assert stopped(["refresh"], environment, lambda: unfinished(home / "dbt") != []) == (130, "", STOPPED)
+
+    assert unfinished(home, tmp_path / "passing") == []
+    assert dbt_files.current(home) == before
+    code, printed, complaint = typed(["refresh"], environment)
+    assert (code, complaint) == (0, "")
+    assert "new" in printed  # it tells of what the one that was stopped did not
+    assert dbt_files.current(home) != before
+
+
+@pytest.mark.slow
+def test_a_demo_that_is_stopped_goes_on_where_it_was(environment: dict[str, str], home: Path, tmp_path: Path) -> None:
+    words = ["demo", "--days", "2", "--no-ui"]
+
+    assert stopped(words, environment, (home / "history.duckdb").exists)[::2] == (130, STOPPED)
+
+    assert unfinished(home, tmp_path / "passing") == []
+    assert typed(words, environment)[0] == 0
+    findings = list(verify(DuckDBWarehouse(Settings(home=home))))
+    assert findings
+    assert [each for each in findings if each.problem] == []
 
 
 @pytest.mark.slow
