@@ -44,10 +44,6 @@ _CHOSEN = "chosen"
 """Tag of the snapshots of a night: dbt holds each name that it is given against each node, which is slow for thousands."""
 
 
-_BY_NAME = ("list_schemas", "create_schema")
-"""Macros of dbt's own that its Python calls for snapshots."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Night:
     """One dbt invocation: what the macros are told of the run, and of each table to be folded, by its snapshot's name."""
@@ -180,29 +176,16 @@ def _load(project: Path, engine: str, target: Path) -> tuple[Any, list[str]]:
 
 
 def _forget_others(manifest: Any, tables: Collection[str]) -> None:
-    """Take out of a manifest what these tables do not need: dbt holds 15 kB of each other, and for each lists all macros."""
+    """Take out of a manifest what none of these tables needs: of each, dbt holds some 15 kB."""
     others = [key for key, node in manifest.nodes.items() if node.resource_type == "snapshot" and node.name not in tables]
     for key in others:
         del manifest.nodes[key]
     needed = {source for node in manifest.nodes.values() for source in node.depends_on.nodes}
     manifest.sources = {key: source for key, source in manifest.sources.items() if key in needed}
-    asked = [key for key, macro in manifest.macros.items() if macro.package_name == _PROJECT or macro.name in _BY_NAME]
-    manifest.macros = {key: manifest.macros[key] for key in _with_all_below(asked, manifest)}
     manifest.build_parent_and_child_maps()
     # The text of each file that dbt has read, and another copy of each node, of which the macros ask for the schema alone.
     manifest.files = {}
     manifest.flat_graph = {"nodes": {key: {"schema": node["schema"]} for key, node in manifest.flat_graph["nodes"].items()}}
-
-
-def _with_all_below(macros: Sequence[str], manifest: Any) -> set[str]:
-    """Return macros and all that they call, and those call in turn."""
-    found, todo = set[str](), list(macros)
-    while todo:
-        key = todo.pop()
-        if key not in found:
-            found.add(key)
-            todo += manifest.macros[key].depends_on.macros
-    return found
 
 
 def _save(parse: Path, saved: Path) -> None:

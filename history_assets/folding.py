@@ -116,11 +116,7 @@ def fold(
                 carried = _carry_out_of(todo, warehouse, plans, ledger, raw) if skipping else {}
             folding = [each for each in plans if todo[each.date]]
             # The nights before those of the first date are in the ledger already.
-            rows = [
-                row
-                for each in plans[:1]
-                for row in _enter(warehouse, each, carried.get(each.date, ()), say, writing_on=bool(folding))
-            ]
+            rows = [row for each in plans[:1] for row in _enter(warehouse, each, carried.get(each.date, ()), say)]
             if folding:
                 _make_room(warehouse, todo, ledger)
                 nights = [night(each, todo[each.date], warehouse, allow, force, raw) for each in folding]
@@ -135,14 +131,12 @@ def fold(
             skipping = False
 
 
-def _enter(
-    warehouse: Warehouse, each: Plan, tables: Sequence[Carried], say: Callable[[str], Any], *, writing_on: bool = False
-) -> list[Applied]:
+def _enter(warehouse: Warehouse, each: Plan, tables: Sequence[Carried], say: Callable[[str], Any]) -> list[Applied]:
     """Enter tables of a date into the ledger as unchanged, and return its rows of them: of each, if all went well."""
     if not tables:
         return []
     say(f"{each.date}: {len(tables)} tables cannot have changed")
-    ledger = warehouse.carry({one.schema: each.clones[one.schema] for one in tables}, tables, writing_on=writing_on)
+    ledger = warehouse.carry({one.schema: each.clones[one.schema] for one in tables}, tables)
     asked, left = {(one.schema, one.table) for one in tables}, set(each.todo(ledger))
     return [row for row in ledger if (row.schema, row.table) in asked - left]
 

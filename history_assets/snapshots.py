@@ -33,12 +33,6 @@ from history_assets.settings import Settings
 from history_assets.warehouse.base import Warehouse
 from history_assets.warehouse.values import Applied, Clone, Status
 
-# For each asset of an op Dagster asks twice a run for the keys of all, which never change and which it would put together each
-# time: for 5,000 that takes two seconds.
-_keys = functools.cached_property(dg.AssetsDefinition.asset_and_check_keys.fget)  # type: ignore[attr-defined]
-_keys.__set_name__(dg.AssetsDefinition, "asset_and_check_keys")
-dg.AssetsDefinition.asset_and_check_keys = _keys  # type: ignore[assignment, method-assign]
-
 
 class FoldConfig(dg.Config):
     """What a run of histories can be told."""
@@ -97,6 +91,7 @@ def history_assets(
     project: DbtProject, warehouse: Warehouse, now: Callable[[], dt.datetime], watch: Watch = unwatched
 ) -> dg.AssetsDefinition:
     """Return the asset of every table's history, downstream of its schema's clones, same partitions."""
+    _remember_keys()
     refs = [(schema, table.name) for schema, table in project.inventory.tables()]
     tables = {dg.AssetKey(history_key(*ref)): ref for ref in refs}
     settings = warehouse.settings
@@ -162,6 +157,18 @@ def history_assets(
             fold_and_tell(context, config)
 
     return history
+
+
+def _remember_keys() -> None:
+    """Have Dagster put the keys of an op's assets together once, as it does all else that never changes.
+
+    It asks for them twice a run for each of the assets; for 5,000 that takes two seconds.
+    """
+    known = vars(dg.AssetsDefinition)["asset_and_check_keys"]
+    if isinstance(known, property) and known.fget:
+        remembered = functools.cached_property(known.fget)
+        remembered.__set_name__(dg.AssetsDefinition, "asset_and_check_keys")
+        dg.AssetsDefinition.asset_and_check_keys = remembered  # type: ignore[assignment, method-assign]
 
 
 def _keep_functions(warehouse: Warehouse, columns: Collection[Applied]) -> list[str]:

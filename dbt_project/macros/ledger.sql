@@ -28,7 +28,7 @@
   {%- do return('schema_name = ' ~ texts[0] ~ ' and table_name = ' ~ texts[1]) -%}
 {% endmacro %}
 
-{#- Writes one row, or none, or fails, where the table has got entries since the facts were read. -#}
+{#- Writes one row; where the table has got entries since the facts were read, none, or on DuckDB fails. -#}
 {% macro ledger_row(relation, run, facts, problem, has_history) %}
   {% set columns = [] %}
   {% for column in run.columns %}

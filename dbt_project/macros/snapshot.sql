@@ -62,7 +62,7 @@
 {% endmacro %}
 
 {#- Statements in one transaction with the ledger row that stands for them. Where another process has folded the table since
-    the facts were read, nothing of it holds any more: then nothing is changed, and the answer is false.
+    the facts were read, nothing of it holds any more: then nothing is changed, and the answer is false, or on DuckDB an error.
 
     Two transactions that write the same table wait for each other by what they change of its history. Where there is nothing to
     change, they do by what they delete of the ledger: engines let INSERTs go side by side. -#}

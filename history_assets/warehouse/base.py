@@ -182,12 +182,11 @@ class Warehouse(abc.ABC):
         return contextlib.nullcontext()
 
     @abc.abstractmethod
-    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried], *, writing_on: bool = False) -> list[Applied]:
+    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> list[Applied]:
         """Enter tables of a date's clones, by schema, into the ledger as applied and unchanged, in one transaction; return what
         it then holds of these schemas and that date.
 
         One is left out whose applied night before is no longer the one that it names, or that has an entry for the date.
-        ``writing_on`` says that histories are written next, which spares an engine to tidy up before.
         """
 
     @abc.abstractmethod
@@ -229,7 +228,7 @@ class Warehouse(abc.ABC):
         """
 
     def lacks_functions(self, ledger: Collection[Applied]) -> bool:
-        """Say whether ``keep_functions`` may have anything to do; it costs nothing while ``reading``."""
+        """Say whether ``keep_functions`` may have anything to do; while ``reading``, to ask opens nothing."""
         return bool(ledger)
 
     @abc.abstractmethod

@@ -27,7 +27,7 @@ from history_assets.naming import quote, quote_literal
 from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_clones, duckdb_functions, duckdb_history, duckdb_log, duckdb_spine, ledger_sql
 from history_assets.warehouse.base import Warehouse
-from history_assets.warehouse.duckdb_files import connect, create, first_line, leave_log, mark, memory_limit, read_tables
+from history_assets.warehouse.duckdb_files import connect, create, first_line, mark, memory_limit, read_tables
 from history_assets.warehouse.duckdb_history import LEDGER
 from history_assets.warehouse.files import sync_folder
 from history_assets.warehouse.functions_sql import in_the_way
@@ -153,8 +153,8 @@ class DuckDBWarehouse(Warehouse):
 
     def await_history(self) -> None:
         create(self.history, self.settings.lock_timeout)
-        with self._open(self.history, read_only=False) as connection:
-            leave_log(connection)
+        with self._open(self.history, read_only=False):
+            pass
 
     def checks(self) -> Iterator[Check]:
         home = self.settings.home
@@ -214,11 +214,9 @@ class DuckDBWarehouse(Warehouse):
         # A process has a file open once: while it is, every further connection to it is there at once.
         return self._open(self.history, read_only=True) if self.history.is_file() else contextlib.nullcontext()
 
-    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried], *, writing_on: bool = False) -> list[Applied]:
+    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> list[Applied]:
         (date,) = {clone.date for clone in clones.values()}
         with self._open(self.history, read_only=False) as connection:
-            if writing_on:
-                leave_log(connection)
             duckdb_history.carry(connection, clones, tables)
             return [
                 ledger_sql.applied_of(row)
@@ -242,16 +240,20 @@ class DuckDBWarehouse(Warehouse):
             return duckdb_spine.join(connection, spine, histories, repeated=repeated)
 
     def keep_functions(self, ledger: Collection[Applied]) -> list[str]:
-        if not self.lacks_functions(ledger):
+        if not ledger:
             return []
         with self._open(self.history, read_only=False) as connection:
-            return duckdb_functions.write(connection, duckdb_functions.stale(connection, ledger))
+            stale = duckdb_functions.stale(connection, ledger)
+            return duckdb_functions.write(connection, stale) if stale else []
 
     def lacks_functions(self, ledger: Collection[Applied]) -> bool:
         if not ledger:
             return False
         with self._open(self.history, read_only=True) as connection:
-            return bool(duckdb_functions.stale(connection, ledger))
+            try:
+                return bool(duckdb_functions.stale(connection, ledger))
+            except duckdb.Error:
+                return True  # what is wrong is told by who is to write them, once the night itself is told of
 
     def make_room(self, ledger: Collection[Applied], tables: Collection[tuple[str, str]]) -> None:
         if in_the_way(duckdb_history.DIALECT, ledger, tables):

@@ -69,11 +69,6 @@ def connect(path: Path, *, read_only: bool, timeout: float) -> Iterator[duckdb.D
         connection.close()
 
 
-def leave_log(connection: duckdb.DuckDBPyConnection) -> None:
-    """Have a file closed with its log as it is, for who writes next: a checkpoint of thousands of tables takes a second."""
-    connection.execute("pragma disable_checkpoint_on_shutdown")
-
-
 def read_tables(
     connection: duckdb.DuckDBPyConnection, schema: str, keys: Mapping[str, Sequence[str]], database: str | None = None
 ) -> Schema:

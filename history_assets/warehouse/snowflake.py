@@ -168,7 +168,7 @@ class SnowflakeWarehouse(Warehouse):
     def raw_place(self) -> str:
         return f"HISTORY_RAW_DATABASE={self.settings.raw_database}"
 
-    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried], *, writing_on: bool = False) -> list[Applied]:  # noqa: ARG002 - nothing is to be tidied up
+    def carry(self, clones: Mapping[str, Clone], tables: Sequence[Carried]) -> list[Applied]:
         (date,) = {clone.date for clone in clones.values()}
         self.sessions.transact(ledger_sql.carry(snowflake_sql.DIALECT, self._ledger, clones, tables), tag("fold", "", date))
         return self.ledger(clones, date)

@@ -10,12 +10,10 @@ import pytest
 
 from history_assets.errors import CloneError, UsageError, WarehouseError
 from history_assets.inventory import Column, KeySource, Schema, Table
-from history_assets.nights import run_night
 from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_files
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.duckdb_files import read_tables
-from history_assets.warehouse.values import Carried
 from tests.landing import Landing
 from tests.warehouse.crm import BEFORE, DATE, SYNCED, no_log
 
@@ -169,28 +167,6 @@ def test_a_log_that_lacks_columns_is_refused_by_name(landing: Landing, warehouse
         warehouse.sync_events()
 
     assert str(refused.value) == "found a log of Fivetran in fivetran_log without data: exclude it from raw"
-
-
-@pytest.mark.parametrize("writing_on", [True, False])
-def test_what_is_carried_is_there_whether_or_not_it_was_tidied_up(
-    landing: Landing, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, writing_on: bool
-) -> None:
-    """A checkpoint of thousands of tables takes a second, which is spared where dbt writes next and makes one anyway."""
-    warehouse, next_date = DuckDBWarehouse(make_settings()), DATE + dt.timedelta(days=1)
-    monkeypatch.setenv("DAGSTER_HOME", str(warehouse.settings.home / "dagster"))
-    landing.execute("crm", BEFORE, f"create table account (id integer primary key, {SYNCED})")
-    assert run_night(warehouse.settings, warehouse, DATE).failures == ()
-    (applied,) = warehouse.ledger()
-    clone = warehouse.clone("crm", next_date, lambda: warehouse.settings.cutoffs().at(next_date))
-
-    entered = warehouse.carry({"crm": clone}, [Carried("crm", "account", applied.clone_id, None)], writing_on=writing_on)
-
-    assert warehouse.history.with_name("history.duckdb.wal").exists() == writing_on
-    (row,) = entered
-    assert (row.table, row.date, row.clone_id, row.unchanged) == ("account", next_date, clone.clone_id, True)
-    assert warehouse.ledger() == [applied, *entered]
-    warehouse.await_history()
-    assert warehouse.ledger() == [applied, *entered]
 
 
 def test_a_new_history_is_of_small_blocks_and_small_statistics(make_settings: Callable[..., Settings]) -> None:

@@ -31,22 +31,22 @@
         ~ ' from changes where is_new']) %}
 {% endmacro %}
 
-{#- All by one call, each of which costs dbt more than a small table's statement costs DuckDB; and not as dbt's own table of the
-    answer, for which it would look through all ways to write a date. -#}
+{#- All by one call, each of which costs dbt more than a small table's statement costs DuckDB; and the rows as DuckDB has them, since
+    dbt would guess at the types of what it fetches. -#}
 {% macro duckdb__answer_of(statements) %}
   {% set connection, cursor = adapter.add_query(statements | join(';\n'), auto_begin=false) %}
   {% do return(cursor.fetchall()) %}
 {% endmacro %}
 
-{#- By one call, too: nobody else can write the file meanwhile, so that the row is entered; where it is not, that is an error, with
-    which DuckDB rolls back. -#}
+{#- By one call, too: nobody else can write the file meanwhile, so that the row is entered. Where it is not, or anything else fails,
+    dbt closes the connection of the node, and with it the transaction ends. -#}
 {% macro duckdb__transact(statements) %}
   {% do send([(['begin'] + statements + ['commit']) | join(';\n')]) %}
   {% do return(true) %}
 {% endmacro %}
 
 {% macro duckdb__if_none_since(entries) %}
-  {%- do return("case when " ~ entries ~ " = 0 then true else error('found the table folded by somebody else meanwhile') end") -%}
+  {%- do return("case when " ~ entries ~ " = 0 then true else error('found the table folded by somebody else meanwhile, expected to be alone with it: run the date again') end") -%}
 {% endmacro %}
 
 {% macro duckdb__address() %}
