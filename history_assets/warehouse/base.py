@@ -1,7 +1,7 @@
 """The one interface through which everything else sees a warehouse.
 
 Belongs here: what every engine can do. Does not belong here: the values that cross it (``values``), any SQL, any engine's name,
-any decision about nights.
+any decision about nights. It is as long as the list of what there is to ask a warehouse for: one class, mostly of words.
 """
 
 import abc
