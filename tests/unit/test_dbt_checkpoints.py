@@ -3,11 +3,13 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from history_assets import dbt_child
 from history_assets.dbt_checkpoints import AT_MOST, LEAST, PER_COLUMN, Checkpoints, due
 
 
@@ -47,6 +49,29 @@ def test_what_tables_keep_until_the_next_is_within_what_duckdb_may_take(columns:
 
     assert all(each < max(limit / 2, LEAST * PER_COLUMN) and each < AT_MOST for each in most)
     assert made <= sum(columns) // due(limit)
+
+
+def test_dbt_tells_of_each_table_by_the_columns_of_its_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which has four of its own; that of a table without any is looked at, too."""
+    counts = {"a": LEAST - 10, "b": 0, "c": 1, "d": LEAST}
+    nodes = {f"snapshot.{name}": SimpleNamespace(name=name, unique_id=f"snapshot.{name}", schema="crm") for name in counts}
+    tables = {
+        name: {"columns": [{"name": str(each), "type": "INTEGER"} for each in range(count)]} for name, count in counts.items()
+    }
+    done: list[str] = []
+    monkeypatch.setattr(dbt_child._Housekeeping, "_execute", lambda _, sql: done.append(sql))
+    keeping = dbt_child._Housekeeping(memory_limit=1)
+    keeping.begin(SimpleNamespace(nodes=nodes), {"run": {"clone_date": "2026-11-20"}, "tables": tables})
+    made = {}
+
+    for name in counts:
+        for kind in ("NodeStart", "NodeFinished"):
+            node = SimpleNamespace(unique_id=f"snapshot.{name}", node_relation=SimpleNamespace(schema="crm"))
+            keeping(SimpleNamespace(info=SimpleNamespace(name=kind), data=SimpleNamespace(node_info=node)))
+        made[name] = [sql for sql in done if sql == "checkpoint"]
+
+    assert {name: len(each) for name, each in made.items()} == {"a": 0, "b": 0, "c": 1, "d": 2}
+    assert done[-1] == 'detach database if exists "clone of crm on 2026-11-20"'
 
 
 def test_without_a_limit_a_checkpoint_waits_for_hundreds_of_tables_of_ten_columns_and_no_more() -> None:

@@ -14,6 +14,7 @@ from history_assets.settings import Settings
 from history_assets.warehouse import duckdb_files
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.warehouse.duckdb_files import read_tables
+from history_assets.warehouse.values import Applied
 from tests.landing import Landing
 from tests.warehouse.crm import BEFORE, DATE, SYNCED, no_log
 
@@ -167,6 +168,21 @@ def test_a_log_that_lacks_columns_is_refused_by_name(landing: Landing, warehouse
         warehouse.sync_events()
 
     assert str(refused.value) == "found a log of Fivetran in fivetran_log without data: exclude it from raw"
+
+
+def test_what_is_wrong_with_the_functions_is_told_by_who_writes_them(make_settings: Callable[..., Settings]) -> None:
+    """Whoever asks whether there are any to be written has a night to tell of first."""
+    warehouse = DuckDBWarehouse(make_settings())
+    warehouse.await_history()
+    with duckdb.connect(str(warehouse.history)) as connection:
+        connection.execute("create schema _history_assets")
+        connection.execute("create table _history_assets.functions (somebodys integer)")
+    ledger = [unittest.mock.create_autospec(Applied, instance=True)]
+
+    assert warehouse.lacks_functions([]) is False
+    assert warehouse.lacks_functions(ledger) is True
+    with pytest.raises(duckdb.Error, match="schema_name"):
+        warehouse.keep_functions(ledger)
 
 
 def test_a_new_history_is_of_small_blocks_and_small_statistics(make_settings: Callable[..., Settings]) -> None:
