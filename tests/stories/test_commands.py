@@ -171,6 +171,16 @@ def test_a_night_can_be_run_again(run: Run) -> None:
     assert run("run", "--date", DAY) == (0, "2026-11-21: 1 of 1 schemas cloned, 1 of 1 tables folded\n", "")
 
 
+def test_nights_leave_a_function_and_a_view_beside_the_history(story_home: Path) -> None:
+    with duckdb.connect(str(story_home / "history.duckdb"), read_only=True) as connection:
+        shown = [
+            connection.execute(f"select id, name from crm.{each} order by id").fetchall()
+            for each in ("account_current", f"account_as_of('{DAY}')", f"account_as_of('{DAY_BEFORE}')")
+        ]
+
+    assert shown == [[(1, name), (3, 'a,"b')] for name in ("Änn", "Änn", "Ann")]
+
+
 @pytest.mark.parametrize(("date", "name"), [(DAY_BEFORE, "Ann"), (DAY, "Änn")])
 def test_as_of_writes_csv_of_that_day(date: str, name: str, run: Run, tmp_path: Path) -> None:
     file = tmp_path / "account.csv"
