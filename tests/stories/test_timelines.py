@@ -32,7 +32,8 @@ from tests.stories.timelines import DOMAINS, NIGHTS, History, State, Timeline, c
 FIRST = dt.date(2026, 10, 1)
 EMPTY = ("_fivetran_synced timestamptz", None)
 IN_TESTS = {"duckdb": (60, range(2)), "snowflake": (10, range(1))}
-"""How many timelines each test tells of an engine, and by which seeds: the emulated account takes longer for each."""
+"""How many timelines each test tells of an engine, and by which seeds, all but the first for when there is more time; the
+emulated account takes longer for each."""
 ORDERS = ("in_order", "shuffled", "doubled", "late", "again")
 
 
@@ -215,7 +216,9 @@ def compare(bench: Bench) -> Outcome:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tell as many timelines of each engine as there is time for, each seed's with any worker."""
     told = [
-        pytest.param(name, count, seed, marks=pytest.mark.xdist_group(f"timelines {name} {seed}"))
+        pytest.param(
+            name, count, seed, marks=[pytest.mark.xdist_group(f"timelines {name} {seed}"), *[pytest.mark.slow] * (seed > 0)]
+        )
         for name, (count, seeds) in IN_TESTS.items()
         for seed in seeds
     ]
