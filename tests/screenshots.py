@@ -35,13 +35,20 @@ def save(pages: Pages, picture: Path) -> None:
         image.convert("RGB").quantize(COLOURS).save(picture, optimize=True)
 
 
+def scroll(pages: Pages, pixels: int) -> None:
+    """Go down a page by so much, with the pointer over what it is about."""
+    pages.page.mouse.move(600, 600)
+    pages.page.mouse.wheel(0, pixels)
+    pages.page.wait_for_timeout(500)  # it glides
+
+
 def pictures(date: str) -> dict[str, Callable[[Pages], object]]:
     """Return how to come to what each picture shows."""
     return {
         "asset-graph.png": lambda pages: pages.group(LANDED),
         "clone-partitions.png": lambda pages: pages.metadata(CLONED, date),
         "history-changes.png": lambda pages: pages.metadata(CHANGED, date),
-        "history-plots.png": lambda pages: (pages.overview(CHANGED), pages.plots()),
+        "history-plots.png": lambda pages: (pages.overview(CHANGED), pages.plots(), scroll(pages, 250)),
     }
 
 
