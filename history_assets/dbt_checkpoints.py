@@ -62,4 +62,5 @@ class Checkpoints:
 
 def due(limit: int | None) -> int:
     """Return after how many columns a checkpoint is due, where DuckDB may take so many bytes of memory: half of them."""
-    return max(LEAST, min(AT_MOST, limit // 2 if limit else AT_MOST) // PER_COLUMN)
+    kept = min(AT_MOST, limit // 2) if limit else AT_MOST
+    return max(LEAST, kept // PER_COLUMN)

@@ -18,6 +18,7 @@ from history_assets.settings import Settings
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from history_assets.watching import _FAILING, WATCH
 from tests.landing import Landing
+from tests.stories.test_snippets import of
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -37,9 +38,8 @@ def test_every_message_is_said_with_what_to_do() -> None:
 
 
 def test_what_lets_a_copy_in_is_said_as_dagster_takes_it() -> None:
-    page = text_of("operating.md")
-    (config,) = re.findall(r"^```yaml\n(.+?)^```$", page, re.S | re.M)
-    (said,) = re.findall(r"`_` for\n`-`: (.+?)\.\n", page)
+    (config,) = [snippet.text for snippet in of("yaml")]
+    (said,) = re.findall(r"`_` for\n`-`: (.+?)\.\n", text_of("operating.md"))
 
     assert (
         re.findall(r"`(\w+)`", said) == [gate.value.upper().replace("-", "_") for gate in Gate] == [gate.name for gate in Gate]

@@ -28,7 +28,7 @@
   {%- do return('schema_name = ' ~ texts[0] ~ ' and table_name = ' ~ texts[1]) -%}
 {% endmacro %}
 
-{#- Writes one row; where the table has got entries since the facts were read, none, or on DuckDB fails. -#}
+{#- Writes one row; where the table has got entries since the facts were read, none, which on DuckDB is an error. -#}
 {% macro ledger_row(relation, run, facts, problem, has_history) %}
   {% set columns = [] %}
   {% for column in run.columns %}

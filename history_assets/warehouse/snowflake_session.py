@@ -4,7 +4,7 @@ Belongs here: credentials on their way to the connector, tags, retries of what c
 sent (``snowflake_sql``), what its errors mean (``snowflake_errors``).
 
 A statement names all it touches in full, so that any connection serves for any statement. Those without a warehouse are for
-SHOW and DDL, which must never wake one. Opening, keeping, asking and trying again share one lock, and so one file.
+SHOW and DDL, which must never wake one.
 """
 
 import collections

@@ -17,12 +17,11 @@ from history_assets.settings import Settings
 from history_assets.warehouse.duckdb import DuckDBWarehouse
 from tests.landing import Landing
 from tests.stories.daemon import turn
+from tests.stories.test_snippets import of
 from tests.stories.webserver import UI, eventually, free_port, left_behind
 from tests.ui.pages import CHROMIUM, Pages, opened
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, as .ci/run installs it: apt-get install chromium")
-
-OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
 
 HOSTILE = "<img src=x onerror=alert(1)> | **b** `c` [l](http://x.y) \\| &amp; _i_ # h"
 """Markup of every sort, and what would end a cell."""
@@ -31,7 +30,7 @@ SCHEMA, TABLE = "`![s](p.png)", "`![t](http://evil.example/p.png)"
 """Names that end a piece of code, and then are images that a browser would fetch."""
 
 SYNCED = "_fivetran_synced timestamptz default now()"
-(RELEASE,) = re.findall(r"^```yaml\n(.+?)^```$", OPERATING.read_text(encoding="utf-8"), re.S | re.M)
+(RELEASE,) = [snippet.text for snippet in of("yaml")]
 
 
 @pytest.fixture(scope="module")
